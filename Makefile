@@ -1,0 +1,52 @@
+# `make run` starts the page, `make test` passes all tests; both do their own set-up in .venv.
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+FITS := import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON := $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
+	if $$p -c '$(FITS)' 2>/dev/null; then echo $$p; break; fi; done)
+
+.PHONY: run test browser train-requirements benchmarks clean
+
+run: $(VENV)/app.done
+	$(BIN)/python app.py
+
+test: $(VENV)/test.done browser
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+# What `python -m train.fit` and its neighbours need, in the same environment.
+train-requirements: $(VENV)/train.done
+
+benchmarks: $(VENV)/app.done
+	$(BIN)/python -m benchmarks
+
+# An installed Chromium or Chrome if there is one, else Debian's package as root, else Playwright's own.
+browser: $(VENV)/test.done
+	@if command -v chromium chromium-browser google-chrome google-chrome-stable >/dev/null 2>&1; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q chromium; \
+	else $(BIN)/playwright install chromium; fi
+
+$(VENV)/created.done:
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "skinapp needs Python 3.11, 3.12 or 3.13 with its venv module, and found none on the PATH." >&2; exit 1; fi
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/app.done: requirements.txt $(VENV)/created.done
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/train.done: requirements.txt requirements-train.txt $(VENV)/created.done
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-train.txt
+	@touch $@ $(VENV)/app.done
+
+$(VENV)/test.done: requirements.txt requirements-train.txt requirements-test.txt $(VENV)/created.done
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-test.txt
+	@touch $@ $(VENV)/app.done $(VENV)/train.done
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

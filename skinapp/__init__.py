@@ -1,0 +1,8 @@
+"""skinapp: seven class probabilities and a saliency map for a dermatoscopic photograph. Not a medical device."""
+
+__version__ = "0.1.0"
+
+NOTICE = (
+    "Not a medical device. For research and teaching only: the probabilities are a network's, not a diagnosis, "
+    "and no decision about a patient may rest on them."
+)

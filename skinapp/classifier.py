@@ -1,0 +1,226 @@
+"""A model folder -> a Classifier: one traced forward pass from pixels to probabilities and map-layer features.
+
+A model folder holds `config.json` (everything that the weights need to be used rightly), `network.json` (the architecture,
+Keras's own serialisation of stock layers) and `weights.npz` (half precision). It is written by `train/` and only read here.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault(
+    "TF_CPP_MIN_LOG_LEVEL", "2"
+)  # before TensorFlow: its start-up notes would bury our messages
+
+import keras
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from skinapp.lesions import BY_CODE, CODES, LesionClass
+from skinapp.models import ModelError
+from skinapp.preprocess import RESAMPLING, to_input
+
+FORMAT = 1  # of the model folder; a folder of another format is refused
+BATCH = 16  # photos at once when many are scored: times eight views, what two cores digest best
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """`config.json`: how the weights beside it are to be used.
+
+    `prior` is the class mix that softmax of the logits presumes (that of the training lesions, in the order of `classes`).
+    The probabilities shown are softmax(logits / temperature - tau * log(prior)): tau 0 presumes that mix, 1 presumes
+    seven classes that are equally frequent. `views` mirrored and turned copies are averaged (1, 2, 4 or 8).
+    `sha256` is by file name. `command` and `versions` tell how the weights came about.
+    """
+
+    format: int
+    network: str
+    settings: dict[str, Any]
+    input_size: int
+    resampling: str
+    classes: tuple[str, ...]
+    map_layer: str
+    views: int
+    prior: tuple[float, ...]
+    temperature: float
+    tau: float
+    sha256: dict[str, str]
+    versions: dict[str, str]
+    command: str
+
+    @classmethod
+    def read(cls, folder: Path) -> "Configuration":
+        """Read `folder`/config.json. Raises ModelError where it is missing, unreadable or of another format."""
+        path = folder / "config.json"
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+        except OSError:
+            raise ModelError(f"{folder} is no model folder: it has no readable config.json.") from None
+        except ValueError:
+            raise ModelError(f"{path} is no JSON: restore it from the repository or train again.") from None
+        if not isinstance(raw, dict) or raw.get("format") != FORMAT:
+            raise ModelError(
+                f"{path} is not of format {FORMAT}: it was written by another version of skinapp."
+            )
+        missing = {field.name for field in fields(cls)} ^ raw.keys()
+        if missing:
+            raise ModelError(
+                f"{path} and this version of skinapp disagree about {', '.join(sorted(missing))}."
+            )
+        if tuple(raw["classes"]) != CODES:
+            raise ModelError(
+                f"{path} lists other classes, or in another order, than skinapp's: {', '.join(CODES)}."
+            )
+        if raw["resampling"] not in RESAMPLING or raw["views"] not in (1, 2, 4, 8):
+            raise ModelError(f"{path} names a resampling or a number of views that skinapp does not know.")
+        fixed: dict[str, Any] = {
+            k: tuple(value) if isinstance(value, list) else value for k, value in raw.items()
+        }
+        return cls(**fixed)
+
+    def write(self, folder: Path) -> None:
+        """Write `folder`/config.json."""
+        (folder / "config.json").write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        """float32 (..., 7) logits, averaged over the views -> float64 (..., 7) probabilities that sum to 1.
+
+        Temperature: Guo 2017, arXiv:1706.04599; prior: Saerens 2002, doi:10.1162/089976602753284446.
+        """
+        return probabilities(logits, self.temperature, self.tau, np.asarray(self.prior))
+
+    @property
+    def presumed_mix(self) -> dict[str, float]:
+        """The class mix that the probabilities presume: the prior, as far as tau has left it. By code, sum 1."""
+        left = np.asarray(self.prior) ** (1 - self.tau)
+        return dict(zip(self.classes, (left / left.sum()).tolist(), strict=True))
+
+
+def probabilities(logits: np.ndarray, temperature: float, tau: float, prior: np.ndarray) -> np.ndarray:
+    """softmax(logits / temperature - tau * log(prior)). float (..., 7) -> float64 (..., 7), sums 1."""
+    adjusted = np.asarray(logits, np.float64) / temperature - tau * np.log(prior)
+    exponentials = np.exp(adjusted - adjusted.max(axis=-1, keepdims=True))
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the network says of one photo. `probabilities`: one a class, in the order of CODES, sum 1.
+
+    `features`: float32 (1, h, w, c), the map layer's output for the upright photo, from which saliency maps are made.
+    """
+
+    probabilities: tuple[float, ...]
+    features: np.ndarray
+
+    @property
+    def top(self) -> LesionClass:
+        """The most probable class."""
+        return BY_CODE[CODES[int(np.argmax(self.probabilities))]]
+
+    @property
+    def by_code(self) -> dict[str, float]:
+        """Probabilities by class code, in the order of CODES."""
+        return dict(zip(CODES, self.probabilities, strict=True))
+
+
+class Classifier:
+    """A loaded model folder. Safe to use from several threads.
+
+    Raises ModelError where a file is missing or not the one that config.json was written for.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = Path(folder)
+        self.name = self.folder.resolve().name
+        self.configuration = Configuration.read(self.folder)
+        for name in ("network.json", "weights.npz"):
+            _check(self.folder / name, self.configuration.sha256.get(name, ""))
+        self.network = _network(self.folder)
+        try:
+            layer = self.network.get_layer(self.configuration.map_layer)
+        except ValueError:
+            raise ModelError(f"{self.folder} names a map layer that its network lacks.") from None
+        # One pass gives the logits of all views and the map layer's features; saliency differentiates only the rest.
+        self._both = keras.Model(self.network.inputs, [layer.output, self.network.outputs[0]])
+        self.head = keras.Model(layer.output, self.network.outputs[0])
+        size = self.configuration.input_size
+        signature = [tf.TensorSpec([None, size, size, 3], tf.float32)]
+        self.forward = tf.function(self._forward, input_signature=signature, jit_compile=False)
+
+    @property
+    def sha256(self) -> str:
+        """Of the weights file: names the network in every answer."""
+        return self.configuration.sha256["weights.npz"]
+
+    @property
+    def title(self) -> str:
+        """For people: "fast, 94 px"."""
+        return f"{self.name}, {self.configuration.input_size} px"
+
+    def __call__(self, photo: Image.Image) -> Prediction:
+        """photo: RGB Pillow image of any shape, upright -> Prediction."""
+        batch = to_input(photo, self.configuration.input_size, self.configuration.resampling)
+        features, logits = self.forward(batch)
+        shown = self.configuration.probabilities(logits.numpy()[0])
+        return Prediction(tuple(float(p) for p in shown), features.numpy())
+
+    def logits(self, pictures: np.ndarray) -> np.ndarray:
+        """Many photos. pictures: uint8 (N, S, S, 3) from `to_pixels` -> float32 (N, 7), averaged over the views."""
+        batches = [
+            self.forward(tf.constant(pictures[start : start + BATCH], tf.float32))[1]
+            for start in range(0, len(pictures), BATCH)
+        ]
+        return np.concatenate(batches)
+
+    def _forward(self, batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """float32 (N, S, S, 3) -> features of the upright photos (N, h, w, c), logits averaged over the views (N, 7)."""
+        count = tf.shape(batch)[0]
+        features, logits = self._both(views(batch, self.configuration.views), training=False)
+        return features[:count], tf.reduce_mean(
+            tf.reshape(logits, [self.configuration.views, count, -1]), axis=0
+        )
+
+
+def views(batch: tf.Tensor, number: int) -> tf.Tensor:
+    """Mirrored and turned copies: a lesion has no up or down. (N, S, S, 3) -> (number * N, S, S, 3), upright ones first.
+
+    number: 1 (upright), 2 (and mirrored), 4 (and upside down), 8 (and all that by a quarter turn).
+    """
+    for flip in (tf.image.flip_left_right, tf.image.flip_up_down, tf.image.rot90)[: number.bit_length() - 1]:
+        batch = tf.concat([batch, flip(batch)], axis=0)
+    return batch
+
+
+@cache
+def load(folder: Path) -> Classifier:
+    """The classifier of a model folder, loaded once a process. Raises ModelError."""
+    return Classifier(folder)
+
+
+def _check(path: Path, sha256: str) -> None:
+    try:
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        raise ModelError(f"{path} is missing or cannot be read: restore it from the repository.") from None
+    if found != sha256:
+        raise ModelError(
+            f"{path} is not the file that config.json was written for (sha256 differs): restore both."
+        )
+
+
+def _network(folder: Path) -> keras.Model:
+    """Architecture from JSON (safe mode: no Lambda layer, no code), weights from an archive that cannot hold objects."""
+    network = keras.models.model_from_json((folder / "network.json").read_text(encoding="utf-8"))
+    with np.load(folder / "weights.npz", allow_pickle=False) as arrays:
+        if set(arrays.files) != {variable.path for variable in network.weights}:
+            raise ModelError(f"{folder}: weights.npz does not belong to network.json.")
+        for variable in network.weights:
+            variable.assign(arrays[variable.path].astype(np.float32))
+    return network

@@ -1,0 +1,176 @@
+"""The tab for one lesion: a photo in; sentence, bars and saliency map out."""
+
+from __future__ import annotations
+
+import base64
+import io
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+from PIL import Image
+
+from skinapp import NOTICE
+from skinapp.lesions import BY_CODE, CLASSES
+from skinapp.models import ModelError
+from skinapp.page.engine import Engine, UnknownModel
+from skinapp.preprocess import PhotoError
+
+if TYPE_CHECKING:
+    from skinapp.reading import Reading
+
+CHOICES = [(f"{lesion.name} ({lesion.code})", lesion.code) for lesion in CLASSES]
+WAITING = '<p class="waiting">The result appears here as soon as there is a photo.</p>'
+KEPT_SECONDS = 600  # a reading is forgotten after that, also while the page stays open
+# The photo and the map lie on top of each other in the browser, so opacity needs neither the server nor the network.
+SET_OPACITY = "(percent) => document.documentElement.style.setProperty('--heat-opacity', percent / 100)"
+
+
+def add(engine: Engine) -> None:
+    """Add the tab's content to the page that is being built."""
+    names = engine.names()
+    gr.HTML(
+        '<div id="head"><h1>skinapp</h1><p>Seven class probabilities for a dermatoscopic photo, '
+        "and where the network found its evidence</p></div>"
+    )
+    first, rest = NOTICE.split(". ", 1)
+    gr.HTML(f'<p class="notice" role="note"><strong>{escape(first)}.</strong> {escape(rest)}</p>')
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=5, min_width=300):
+            photo = _photo_input()
+            model = gr.Dropdown(names, value=names[0], label="Network", visible=len(names) > 1)
+            gr.HTML(
+                '<p class="mix">One lesion, in the middle, sharp. The centre square of the photo is what the network '
+                "sees. The photo stays on this server for ten minutes at most and goes nowhere else.</p>"
+            )
+        with gr.Column(scale=6, min_width=320):
+            sentence = gr.HTML(WAITING, elem_id="sentence")
+            bars = gr.Label(
+                label="Probability of each class",
+                num_top_classes=len(CLASSES),
+                show_heading=False,
+                elem_id="bars",
+            )
+            mix = gr.HTML(elem_id="mix")
+        with gr.Column(scale=6, min_width=320):
+            saliency = gr.HTML(elem_id="saliency")
+            with gr.Group(visible=False) as controls:
+                code = gr.Dropdown(CHOICES, label="Class to explain", interactive=True)
+                opacity = gr.Slider(0, 100, value=50, step=1, label="Opacity of the map, %", interactive=True)
+    state = gr.State(None, time_to_live=KEPT_SECONDS)
+
+    def show_reading(photo: str | None, model: str) -> list[Any]:
+        if photo is None:
+            return [None, WAITING, {}, "", "", None, gr.Group(visible=False)]
+        try:
+            reading = engine.read(photo, model)
+        except (PhotoError, UnknownModel, ModelError) as error:
+            refusal = f'<p class="refusal" role="alert">{escape(str(error))}</p>'
+            return [None, refusal, {}, "", "", None, gr.Group(visible=False)]
+        return [
+            reading,
+            sentence_html(reading),
+            {f"{BY_CODE[key].name} ({key})": share for key, share in reading.prediction.by_code.items()},
+            mix_html(reading),
+            saliency_html(reading, reading.top.code),
+            reading.top.code,
+            gr.Group(visible=True),
+        ]
+
+    def show_class(reading: Reading | None, code: str) -> str:
+        if reading is None:
+            return (
+                '<p class="refusal" role="alert">This photo has been forgotten meanwhile: load it again.</p>'
+            )
+        return saliency_html(reading, code)
+
+    gr.on(
+        [photo.change, model.input],
+        show_reading,
+        [photo, model],
+        [state, sentence, bars, mix, saliency, code, controls],
+        api_visibility="private",
+        show_progress="minimal",
+    )
+    code.input(show_class, [state, code], saliency, api_visibility="private", show_progress="hidden")
+    opacity.input(None, opacity, None, js=SET_OPACITY)
+
+
+def sentence_html(reading: Reading) -> str:
+    """The most probable class in words, with what it is."""
+    top = reading.top
+    share = round(100 * max(reading.prediction.probabilities))
+    percent = f"{share} %" if share < 100 else "over 99 %"  # no network is certain
+    return (
+        f'<p class="sentence" role="status">Most probable: <strong>{escape(top.name)}</strong>, {percent} '
+        f"<small>{escape(top.description)} This class is <b>{top.malignancy}</b>.</small></p>"
+    )
+
+
+def mix_html(reading: Reading) -> str:
+    """Which class mix the probabilities presume."""
+    mix = reading.classifier.configuration.presumed_mix
+    shares = ", ".join(
+        f"{code} {round(100 * share)} %" for code, share in sorted(mix.items(), key=lambda m: -m[1])
+    )
+    return (
+        f'<p class="mix">The probabilities presume this mix of lesions: {shares}. Where yours differs, so do they. '
+        f"Anything that is none of the seven classes is forced into one of them. Network: "
+        f"{escape(reading.classifier.title)}, {reading.classifier.sha256[:12]}.</p>"
+    )
+
+
+def saliency_html(reading: Reading, code: str) -> str:
+    """Photo and map on top of each other, with the legend; or the photo and the word that there is no evidence."""
+    from skinapp.saliency import heat, legend_colours
+
+    lesion = BY_CODE[code]
+    saliency = reading.saliency(code)
+    square = (
+        f'<img src="{_data_uri(reading.square, "JPEG")}" alt="The part of the photo that the network saw">'
+    )
+    if not saliency.evidence:
+        return (
+            f'<figure class="saliency"><div class="stack">{square}</div><figcaption role="status">'
+            f"<strong>No positive evidence</strong> for {escape(lesion.name)} in this photo.</figcaption></figure>"
+        )
+    described = f"Saliency map: where the network found evidence for {lesion.name}"
+    coloured = f'<img class="heat" src="{_data_uri(heat(saliency, reading.square.width), "PNG")}" alt="{escape(described)}">'
+    return (
+        f'<figure class="saliency"><div class="stack">{square}{coloured}</div><figcaption>'
+        f"Grad-CAM for <strong>{escape(lesion.name)}</strong>: where the network found its evidence, relative to the "
+        "strongest place in this photo. It does not show why, nor how sure the network is."
+        f'<div class="scale" style="background:linear-gradient(90deg,{",".join(legend_colours())})"></div>'
+        '<div class="ends"><span>none (clear)</span><span>some</span><span>strongest</span></div></figcaption></figure>'
+    )
+
+
+def _photo_input() -> gr.Image:
+    """Drop, file, paste or camera."""
+    photo = gr.Image(
+        label="Dermatoscopic photo",
+        sources=["upload", "clipboard", "webcam"],
+        type="filepath",
+        height=340,
+        buttons=[],
+        webcam_options=gr.WebcamOptions(
+            mirror=False
+        ),  # a mirrored lesion would be compared with its record in vain
+        placeholder="Drop a photo here\nor click to choose one",
+        alt_text="The photo as loaded",
+        elem_id="photo",
+    )
+
+    def path_only(payload: Any) -> str | None:
+        return payload.path if payload else None
+
+    # Gradio would open the picture itself, and answer a damaged one with an error of its own before our decoder sees it.
+    setattr(photo, "preprocess", path_only)  # noqa: B010  # an assignment would be a type error
+    return photo
+
+
+def _data_uri(image: Image.Image, kind: str) -> str:
+    """The picture inside the page itself: no file of it is written or can be fetched."""
+    buffer = io.BytesIO()
+    image.save(buffer, kind)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -1,0 +1,153 @@
+"""From a photo to the network's input: one way, shared by training, evaluation and the app.
+
+Everything that touches pixels before the network is here:
+bytes or file -> `open_photo` (upright RGB picture) -> `centre_square` -> `to_input` (float32 batch of one).
+"""
+
+import io
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
+SMALLEST_SIDE = 94  # below this, the network would be shown pixels that the camera never saw
+MOST_PIXELS = 50_000_000  # a 50-megapixel RGB picture takes 150 MB; dermatoscopes deliver 1 to 24
+MOST_BYTES = 40 * 1024 * 1024
+
+RESAMPLING = {
+    "box": Image.Resampling.BOX,
+    "bilinear": Image.Resampling.BILINEAR,
+    "hamming": Image.Resampling.HAMMING,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
+class PhotoError(ValueError):
+    """A photo that cannot be read; its text is one sentence for the user: what is wrong and what to do."""
+
+
+def open_photo(source: bytes | str | os.PathLike[str]) -> Image.Image:
+    """Decode a photo and set it upright.
+
+    source: the bytes of an image file, or its path -> Pillow image, mode RGB, EXIF orientation applied, no metadata.
+    Transparent parts are laid on black, as in a dermatoscope's dark rim.
+    Raises PhotoError for whatever is no single JPEG, PNG, WebP, BMP or TIFF picture of 94 pixels a side to
+    50 megapixels in grey or RGB colours.
+    """
+    data = source if isinstance(source, bytes) else _read(Path(source))
+    if not data:
+        raise PhotoError("This file is empty: choose a JPEG or PNG photo.")
+    if len(data) > MOST_BYTES:
+        raise PhotoError(
+            f"This file is larger than {MOST_BYTES // 2**20} MB: save the photo as a smaller JPEG."
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # Pillow's bomb warning and EXIF complaints; our own limits stand below
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                _refuse_unsuitable(image)
+                image.load()
+                upright = ImageOps.exif_transpose(image)
+    except PhotoError:
+        raise
+    except Image.DecompressionBombError:
+        raise PhotoError(_too_large()) from None
+    except UnidentifiedImageError:
+        raise PhotoError(
+            "This file is not a picture that can be read here: choose a JPEG or PNG photo."
+        ) from None
+    except MemoryError:
+        raise PhotoError("This photo needs more memory than there is: save it as a smaller JPEG.") from None
+    except Exception:  # noqa: BLE001  # Pillow's plugins raise nearly every kind of error on damaged files
+        raise PhotoError("This picture is damaged or cut short: export or copy it again.") from None
+    return _to_rgb(upright)
+
+
+def centre_square(image: Image.Image) -> Image.Image:
+    """Cut the largest centred square. image: Pillow image (W, H) -> Pillow image (S, S), S = min(W, H)."""
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    return image.crop((left, top, left + side, top + side))
+
+
+def to_pixels(image: Image.Image, size: int, resampling: str) -> np.ndarray:
+    """The centre square at another size. image: RGB Pillow image of any shape -> uint8 (size, size, 3).
+
+    `size` and `resampling` (a key of RESAMPLING) come from the model's configuration. Pillow's filters are antialiased.
+    """
+    return np.asarray(centre_square(image).resize((size, size), RESAMPLING[resampling]))
+
+
+def to_input(image: Image.Image, size: int, resampling: str) -> np.ndarray:
+    """The network's input. image: RGB Pillow image of any shape -> float32 (1, size, size, 3) in [0, 255]."""
+    return to_pixels(image, size, resampling).astype(np.float32)[np.newaxis]
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise PhotoError(
+                f"This file is larger than {MOST_BYTES // 2**20} MB: save the photo as a smaller JPEG."
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise PhotoError(
+            f"This file cannot be opened ({error.strerror}): check its name and rights."
+        ) from None
+
+
+def _too_large() -> str:
+    return f"This picture has more than {MOST_PIXELS // 10**6} megapixels: reduce it and try again."
+
+
+def _refuse_unsuitable(image: Image.Image) -> None:
+    """Judge by the header alone, before any pixel is unpacked."""
+    width, height = image.size
+    if width * height > MOST_PIXELS:
+        raise PhotoError(_too_large())
+    if min(width, height) < SMALLEST_SIDE:
+        raise PhotoError(
+            f"This picture has {width} x {height} pixels; at least {SMALLEST_SIDE} on each side are needed: "
+            "take the photo at a higher resolution."
+        )
+    # An MPO is the JPEG of phones that append a second view; its first one is the photo.
+    if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
+        raise PhotoError("This file holds more than one picture: save the one to be read as JPEG or PNG.")
+    if image.mode not in {
+        "1",
+        "L",
+        "LA",
+        "P",
+        "PA",
+        "RGB",
+        "RGBA",
+        "RGBa",
+        "RGBX",
+        "La",
+        "I;16",
+        "I;16B",
+        "I;16L",
+    }:
+        raise PhotoError(
+            f"This picture's colours are stored as {image.mode}, which cannot be read faithfully: "
+            "save it as an RGB JPEG or PNG."
+        )
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith(
+        "I;16"
+    ):  # 16-bit grey: Pillow's own conversion would clip everything above 255 to white
+        image = Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
+    if image.mode in {"LA", "La", "PA", "RGBA", "RGBa"} or "transparency" in image.info:
+        coloured = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", coloured.size, "black"), coloured)
+    rgb = image.convert("RGB")
+    rgb.info = {}  # EXIF, GPS and comments go no further
+    return rgb

@@ -1,0 +1,136 @@
+"""Augmentation of whole batches in TensorFlow, for pictures that have no up or down.
+
+Every function is a pure function of its arguments and a seed (int32 (2,)), so that a resumed run sees the same pictures.
+One geometric resampling makes the network's input straight from the larger intermediate picture; it takes twice the
+input's size and averages 2x2 pixels, so that it is as antialiased as Pillow's filter is at validation.
+"""
+
+import math
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far augmentation goes. The defaults are those of the shipped weights."""
+
+    smallest_crop: float = 0.6  # side of the cut-out square relative to the picture; the largest is 1.05
+    stretch: float = 0.1  # largest change of width against height, as a log ratio
+    free_rotation: float = 0.5  # share of pictures turned by any angle, not only by quarter turns
+    brightness: float = 0.15
+    contrast: float = 0.2
+    saturation: float = 0.25
+    white_balance: float = 0.08  # dermatoscopes differ in the colour of their light
+    mixed: float = 0.5  # share of pictures mixed with another one: half mix-up, half CutMix
+    mixup_alpha: float = 0.4  # arXiv:1710.09412
+    label_smoothing: float = 0.05
+
+
+def augment(
+    pictures: tf.Tensor, labels: tf.Tensor, size: int, settings: Augmentation, seed: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """pictures: uint8 (N, S, S, 3), labels: float32 (N, 7) one-hot -> float32 (N, size, size, 3) in [0, 255], (N, 7)."""
+    seeds = tf.unstack(tf.random.split(seed, 4))
+    images = turn_and_crop(pictures, size, settings, seeds[0])
+    images = sharpen_or_blur(images, seeds[1])
+    images = colour(images, settings, seeds[2])
+    return mix(images, smooth(labels, settings.label_smoothing), settings, seeds[3])
+
+
+def smooth(labels: tf.Tensor, amount: float) -> tf.Tensor:
+    """Label smoothing. labels: float32 (N, C), rows sum to 1 -> the same with `amount` spread over all classes."""
+    return labels * (1 - amount) + amount / labels.shape[-1]
+
+
+def turn_and_crop(images: tf.Tensor, size: int, settings: Augmentation, seed: tf.Tensor) -> tf.Tensor:
+    """Mirror, turn, stretch and crop at random, then reduce. float32 (N, S, S, 3) -> float32 (N, size, size, 3)."""
+    count, source = tf.shape(images)[0], images.shape[1]
+    seeds = tf.unstack(tf.random.split(seed, 6))
+
+    def uniform(which: int, low: float, high: float) -> tf.Tensor:
+        return tf.random.stateless_uniform([count], seeds[which], low, high)
+
+    quarter = tf.floor(uniform(0, 0, 4)) * (math.pi / 2)
+    free = tf.where(uniform(1, 0, 1) < settings.free_rotation, uniform(0, 0, 2 * math.pi), quarter)
+    mirror = tf.where(uniform(2, 0, 1) < 0.5, -1.0, 1.0)
+    crop = uniform(3, settings.smallest_crop, 1.05)
+    stretch = tf.exp(uniform(4, -settings.stretch / 2, settings.stretch / 2))
+    shift = tf.random.stateless_uniform([2, count], seeds[5], -0.5, 0.5) * tf.maximum(1 - crop, 0) * source
+
+    scale = crop * source / size
+    cos, sin = tf.cos(free) * scale, tf.sin(free) * scale
+    a0, a1 = cos * stretch * mirror, -sin / stretch
+    b0, b1 = sin * stretch * mirror, cos / stretch
+    middle_out, middle_in = (size - 1) / 2, (source - 1) / 2
+    a2 = middle_in + shift[0] - (a0 + a1) * middle_out
+    b2 = middle_in + shift[1] - (b0 + b1) * middle_out
+    zero = tf.zeros_like(a0)
+    turned = tf.raw_ops.ImageProjectiveTransformV3(
+        images=images,
+        transforms=tf.stack([a0, a1, a2, b0, b1, b2, zero, zero], axis=1),
+        output_shape=[size, size],
+        interpolation="BILINEAR",
+        fill_mode="REFLECT",
+        fill_value=0.0,
+    )
+    return tf.cast(turned, tf.float32)
+
+
+def sharpen_or_blur(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Move each picture towards or away from its 3x3 mean. float32 (N, S, S, 3), unchanged in shape."""
+    amount = tf.random.stateless_uniform([tf.shape(images)[0], 1, 1, 1], seed, -0.8, 0.7)
+    return images + amount * (tf.nn.avg_pool2d(images, 3, 1, "SAME") - images)
+
+
+def colour(images: tf.Tensor, settings: Augmentation, seed: tf.Tensor) -> tf.Tensor:
+    """Brightness, contrast, saturation and white balance as one matrix a picture. float32 (N, S, S, 3) in [0, 255]."""
+    count = tf.shape(images)[0]
+    seeds = tf.unstack(tf.random.split(seed, 4))
+
+    def around_one(which: int, by: float, *shape: int) -> tf.Tensor:
+        return tf.random.stateless_uniform([count, *shape], seeds[which], 1 - by, 1 + by)
+
+    saturation = around_one(0, settings.saturation, 1, 1)
+    luma = tf.constant([[0.299], [0.587], [0.114]]) @ tf.ones([1, 3])  # a pixel times this is its grey value
+    contrast = around_one(1, settings.contrast, 1, 1)
+    gain = around_one(2, settings.white_balance, 1, 3) * around_one(3, settings.brightness, 1, 1)
+    matrix = (saturation * tf.eye(3) + (1 - saturation) * luma) * contrast * gain
+    offset = (1 - contrast) * 127.0 * gain
+    flat = tf.reshape(images, [count, -1, 3])
+    return tf.reshape(tf.clip_by_value(flat @ matrix + offset, 0, 255), tf.shape(images))
+
+
+def mix(
+    images: tf.Tensor, labels: tf.Tensor, settings: Augmentation, seed: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mix-up (arXiv:1710.09412) or CutMix (arXiv:1905.04899) of a share of the batch, each with its neighbour.
+
+    images: float32 (N, S, S, 3), labels: float32 (N, C) -> the same shapes; labels are mixed in the images' proportion.
+    """
+    count, size = tf.shape(images)[0], images.shape[1]
+    seeds = tf.unstack(tf.random.split(seed, 5))
+    kind = tf.random.stateless_uniform([count], seeds[0])
+    gamma = tf.random.stateless_gamma([2, count], seeds[1], settings.mixup_alpha)
+    own = (gamma[0] + 1e-6) / (gamma[0] + gamma[1] + 2e-6)  # Beta(alpha, alpha)
+    own = tf.where(kind < settings.mixed / 2, tf.maximum(own, 1 - own), 1.0)
+
+    side = tf.sqrt(
+        tf.random.stateless_uniform([count], seeds[2], 0.0, 0.5)
+    )  # of the pasted square, of the picture's
+    cut = tf.logical_and(kind >= settings.mixed / 2, kind < settings.mixed)
+    side = tf.where(cut, side, 0.0)
+    corner = tf.random.stateless_uniform([2, count], seeds[3]) * (1 - side)
+    grid = (tf.range(size, dtype=tf.float32) + 0.5) / size
+    inside = [
+        tf.logical_and(grid >= corner[axis][:, None], grid < (corner[axis] + side)[:, None])
+        for axis in (0, 1)
+    ]
+    pasted = tf.cast(tf.logical_and(inside[0][:, :, None], inside[1][:, None, :]), tf.float32)[..., None]
+
+    weight = own[:, None, None, None] * (1 - pasted)
+    share = tf.reduce_mean(weight, axis=[1, 2, 3])[:, None]
+    return (
+        images * weight + tf.roll(images, 1, 0) * (1 - weight),
+        labels * share + tf.roll(labels, 1, 0) * (1 - share),
+    )

@@ -1,0 +1,256 @@
+"""Reads labelled photos and splits them by lesion.
+
+Three layouts are taken: the publisher's (`HAM10000_images_part_1`, `_part_2`, 600x450), one flat `images/` folder with
+`HAM10000_metadata.csv`, and a researcher's own `images/` with a `metadata.csv` of `image_id`, `dx`, optional `lesion_id`.
+Nothing is dropped in silence: whatever is wrong with a data set comes as one DatasetError that names it all.
+
+    python -m train.dataset --data DIR --to model/split.csv     # a minute: decodes every photo, writes the split
+"""
+
+import argparse
+import csv
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from skinapp.lesions import CODES
+from skinapp.preprocess import PhotoError, open_photo
+
+PARTS = ("train", "tune", "report")
+SPLIT_SEED = (
+    20181  # the year of HAM10000 and its first version; changing it makes all published figures incomparable
+)
+VALIDATION_SHARE = 1 / 6  # of the lesions of each class, halved into tune and report
+METADATA_NAMES = ("HAM10000_metadata.csv", "HAM10000_metadata", "metadata.csv")
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+NAMED_AT_MOST = 20  # of one kind of fault; the count is always given
+
+
+class DatasetError(ValueError):
+    """A data set that cannot be used as it is; the text names every fault found."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One labelled photo. `dx` is one of CODES; the last four are as the publisher gives them, or empty."""
+
+    image_id: str
+    lesion_id: str
+    dx: str
+    path: Path
+    dx_type: str = ""
+    age: str = ""
+    sex: str = ""
+    localization: str = ""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """records: N of them, in the order of the label file; pictures: uint8 (N, S, S, 3) RGB, prepared alike."""
+
+    records: tuple[Record, ...]
+    pictures: np.ndarray
+
+    @property
+    def labels(self) -> np.ndarray:
+        """int64 (N,), indices into CODES."""
+        return np.array([CODES.index(record.dx) for record in self.records], dtype=np.int64)
+
+    def part(self, split: dict[str, str], part: str) -> "Dataset":
+        """The records whose lesion `split` (lesion_id -> part) puts into `part`."""
+        chosen = [i for i, record in enumerate(self.records) if split[record.lesion_id] == part]
+        return Dataset(tuple(self.records[i] for i in chosen), self.pictures[chosen])
+
+
+def load_dataset(folder: Path, prepare: Callable[[Image.Image], np.ndarray]) -> Dataset:
+    """Read a data set folder in one of the three layouts. Every image must be labelled and every label have its image.
+
+    prepare: upright RGB Pillow image -> uint8 (S, S, 3), applied to each photo. Raises DatasetError.
+    """
+    labels = next((folder / name for name in METADATA_NAMES if (folder / name).is_file()), None)
+    if labels is None:
+        raise DatasetError(
+            f"{folder} has none of {', '.join(METADATA_NAMES)}: give --data the folder that holds one."
+        )
+    parts = sorted(path for path in folder.glob("HAM10000_images_part_*") if path.is_dir())
+    image_folders = parts or [folder / "images"]
+    if not image_folders[0].is_dir():
+        raise DatasetError(
+            f"{folder} has neither HAM10000_images_part_1 and _2 nor images: no photos to read."
+        )
+    return _load(image_folders, labels, prepare, all_labelled=True)
+
+
+def load_labelled(
+    images: Path, labels: Path, prepare: Callable[[Image.Image], np.ndarray], part: str | None = None
+) -> Dataset:
+    """Read the photos in `images` that the CSV `labels` names; other photos there are left alone.
+
+    part: take only the rows that have it in the column `part`. Raises DatasetError.
+    """
+    if not images.is_dir():
+        raise DatasetError(f"{images} is no folder: name the folder that holds the photos.")
+    if not labels.is_file():
+        raise DatasetError(f"{labels} is no file: name a CSV with the columns image_id and dx.")
+    return _load([images], labels, prepare, all_labelled=False, part=part)
+
+
+def split_lesions(records: Iterable[Record], seed: int = SPLIT_SEED) -> dict[str, str]:
+    """Assign whole lesions to train, tune and report, class by class. Returns lesion_id -> part."""
+    by_class: dict[str, set[str]] = defaultdict(set)
+    for record in records:
+        by_class[record.dx].add(record.lesion_id)
+    split = {}
+    for (
+        dx
+    ) in CODES:  # a generator per class: adding lesions of one class leaves the other classes' split alone
+        lesions = sorted(by_class[dx])
+        np.random.default_rng([seed, CODES.index(dx)]).shuffle(lesions)
+        held = round(len(lesions) * VALIDATION_SHARE)
+        for position, lesion in enumerate(lesions):
+            split[lesion] = "train" if position >= held else PARTS[1 + position % 2]
+    return split
+
+
+def write_split(path: Path, records: Sequence[Record], split: dict[str, str]) -> None:
+    """Write the split, one row an image, sorted by image_id."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["image_id", "lesion_id", "dx", "part"])
+        for record in sorted(records, key=lambda record: record.image_id):
+            writer.writerow([record.image_id, record.lesion_id, record.dx, split[record.lesion_id]])
+
+
+def read_split(path: Path) -> dict[str, str]:
+    """Read a split file. Returns lesion_id -> part. Raises DatasetError where a lesion is in two parts."""
+    split: dict[str, str] = {}
+    with path.open(newline="") as file:
+        for row in csv.DictReader(file):
+            if split.setdefault(row["lesion_id"], row["part"]) != row["part"]:
+                raise DatasetError(f"{path} has the lesion {row['lesion_id']} in two parts.")
+    return split
+
+
+def _load(
+    folders: list[Path],
+    labels: Path,
+    prepare: Callable[[Image.Image], np.ndarray],
+    all_labelled: bool,
+    part: str | None = None,
+) -> Dataset:
+    faults: dict[str, list[str]] = defaultdict(list)
+    files: dict[str, Path] = {}
+    for folder in folders:
+        for path in sorted(folder.iterdir()):
+            if path.suffix.lower() not in SUFFIXES:
+                continue
+            if path.stem in files:
+                faults["images that are there twice"].append(path.stem)
+            files[path.stem] = path
+
+    rows = [row for row in _read_rows(labels) if part is None or row.get("part") == part]
+    for image_id, times in Counter(row["image_id"] for row in rows).items():
+        if times > 1:
+            faults["image ids that are labelled twice"].append(image_id)
+    records = []
+    lesion_dx: dict[str, str] = {}
+    for row in rows:
+        image_id, dx = row["image_id"], row["dx"].lower()
+        if not dx:
+            faults["images without a dx"].append(image_id)
+        elif dx not in CODES:
+            faults[f"unknown dx (known are {', '.join(CODES)})"].append(f"{image_id} ({dx})")
+        elif image_id not in files:
+            faults["labels without an image"].append(image_id)
+        else:
+            lesion_id = row.get("lesion_id") or image_id
+            if lesion_dx.setdefault(lesion_id, dx) != dx:
+                faults["lesions with two different dx"].append(lesion_id)
+            details = {key: row.get(key, "") for key in ("dx_type", "age", "sex", "localization")}
+            records.append(Record(image_id, lesion_id, dx, files[image_id], **details))
+    if all_labelled:
+        faults["images without a label"].extend(sorted(set(files) - {row["image_id"] for row in rows}))
+    if rows and not any(row.get("lesion_id") for row in rows):
+        print(
+            f"warning: {labels} has no lesion_id; every image is taken for a lesion of its own. Several images of one "
+            "lesion would then leak between training and validation and flatter every figure.",
+            file=sys.stderr,
+        )
+
+    def prepared(record: Record) -> np.ndarray | PhotoError:
+        try:
+            return prepare(open_photo(record.path))
+        except PhotoError as error:
+            return error
+
+    pictures: np.ndarray | None = None
+    with ThreadPoolExecutor(2) as pool:
+        results = tqdm(pool.map(prepared, records), total=len(records), desc="reading photos", disable=None)
+        for index, result in enumerate(results):
+            if isinstance(result, PhotoError):
+                faults["unreadable images"].append(f"{records[index].image_id} ({result})")
+                continue
+            if pictures is None:
+                pictures = np.empty((len(records), *result.shape), np.uint8)
+            pictures[index] = result
+    _raise(labels, faults)
+    if pictures is None:
+        raise DatasetError(f"{labels} labels no image: there is nothing to read.")
+    return Dataset(tuple(records), pictures)
+
+
+def _read_rows(labels: Path) -> list[dict[str, str]]:
+    try:
+        with labels.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            missing = {"image_id", "dx"} - set(reader.fieldnames or ())
+            if missing:
+                raise DatasetError(f"{labels} lacks the column {' and '.join(sorted(missing))}.")
+            rows = [{key: (value or "").strip() for key, value in row.items() if key} for row in reader]
+    except (UnicodeDecodeError, csv.Error):
+        raise DatasetError(f"{labels} is no CSV text in UTF-8.") from None
+    for row in rows:  # some tables name files, not ids
+        name = Path(row["image_id"])
+        if name.suffix.lower() in SUFFIXES:
+            row["image_id"] = name.stem
+    return rows
+
+
+def _raise(labels: Path, faults: dict[str, list[str]]) -> None:
+    lines = []
+    for fault, names in faults.items():
+        if names:
+            more = f" and {len(names) - NAMED_AT_MOST} more" if len(names) > NAMED_AT_MOST else ""
+            lines.append(f"  {len(names)} {fault}: {', '.join(names[:NAMED_AT_MOST])}{more}")
+    if lines:
+        raise DatasetError(f"{labels} and its images do not fit together:\n" + "\n".join(lines))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Check a data set and write its split by lesion.")
+    parser.add_argument("--data", type=Path, required=True, help="the data set's folder")
+    parser.add_argument("--to", type=Path, required=True, help="the split file to write")
+    options = parser.parse_args(arguments)
+    try:
+        dataset = load_dataset(options.data, lambda image: np.zeros((1, 1, 3), np.uint8))
+    except DatasetError as error:
+        print(error, file=sys.stderr)
+        return 1
+    split = split_lesions(dataset.records)
+    write_split(options.to, dataset.records, split)
+    for part in PARTS:
+        counts = Counter(record.dx for record in dataset.records if split[record.lesion_id] == part)
+        lesions = sum(assigned == part for assigned in split.values())
+        print(f"{part}: {lesions} lesions, {sum(counts.values())} images,", dict(sorted(counts.items())))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

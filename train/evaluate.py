@@ -1,0 +1,247 @@
+"""How good a model is on labelled photos: the figures, their intervals, a table.
+
+    python -m train.evaluate --images DIR --labels CSV [--part report] [--model DIR] [--json FILE] [--predictions FILE]
+
+CSV has the columns `image_id` and `dx`; with `lesion_id`, intervals resample lesions. `--part report` takes the rows that
+have it in the column `part`, as in model/split.csv.
+"""
+
+import argparse
+import csv
+import json
+import sys
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_auc_score
+from sklearn.utils import resample
+from tqdm import tqdm
+
+from skinapp.classifier import Classifier
+from skinapp.lesions import CODES
+from skinapp.models import ModelError, model_folders
+from skinapp.preprocess import to_pixels
+from train.dataset import Dataset, DatasetError, Record, load_labelled
+
+ECE_BINS = 15
+RESAMPLES = 1000
+HEADLINE = (
+    "accuracy",
+    "balanced_accuracy",
+    "macro_f1",
+    "macro_auc",
+    "ece",
+    "macro_precision",
+    "macro_recall",
+)
+
+
+@dataclass(frozen=True)
+class ClassFigures:
+    """Figures of one class; None where they are undefined, because no photo has the class or all have it."""
+
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    auc: float | None
+    support: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All figures of one evaluation. Macro figures are means over the classes that occur.
+
+    confusion_matrix: rows are the true class, columns the most probable one, both in the order of CODES.
+    confidence_intervals: 95 %, by figure; bootstrap over lesions, percentiles.
+    """
+
+    n: int
+    lesions: int
+    accuracy: float
+    balanced_accuracy: float
+    macro_f1: float
+    macro_auc: float | None
+    ece: float
+    macro_precision: float
+    macro_recall: float
+    per_class: dict[str, ClassFigures]
+    confusion_matrix: list[list[int]]
+    confidence_intervals: dict[str, tuple[float, float] | None]
+
+
+def evaluate(
+    labels: np.ndarray, probabilities: np.ndarray, lesions: Sequence[str], seed: int = 0
+) -> Evaluation:
+    """labels: int (N,) indices into CODES; probabilities: float (N, 7), rows sum to 1; lesions: N ids -> Evaluation."""
+    figures = headline(labels, probabilities)
+    precision, recall, f1, support = _by_class(labels, probabilities)
+    per_class = {
+        code: ClassFigures(
+            precision=float(precision[i]) if support[i] else None,
+            recall=float(recall[i]) if support[i] else None,
+            f1=float(f1[i]) if support[i] else None,
+            auc=class_auc(labels, probabilities, i),
+            support=int(support[i]),
+        )
+        for i, code in enumerate(CODES)
+    }
+    matrix = confusion_matrix(labels, probabilities.argmax(1), labels=range(len(CODES)))
+    return Evaluation(
+        n=len(labels),
+        lesions=len(set(lesions)),
+        **figures,  # type: ignore[arg-type]  # only macro_auc can be None
+        per_class=per_class,
+        confusion_matrix=matrix.tolist(),
+        confidence_intervals=intervals(labels, probabilities, lesions, seed),
+    )
+
+
+def headline(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float | None]:
+    """The figures named in HEADLINE. Arguments as for `evaluate`."""
+    precision, recall, f1, support = _by_class(labels, probabilities)
+    occurring = support > 0
+    return {
+        "accuracy": float((probabilities.argmax(1) == labels).mean()),
+        "balanced_accuracy": float(recall[occurring].mean()),
+        "macro_f1": float(f1[occurring].mean()),
+        "macro_auc": macro_auc(labels, probabilities),
+        "ece": expected_calibration_error(labels, probabilities),
+        "macro_precision": float(precision[occurring].mean()),
+        "macro_recall": float(recall[occurring].mean()),
+    }
+
+
+def macro_auc(labels: np.ndarray, probabilities: np.ndarray) -> float | None:
+    """Mean one-vs-rest area under the ROC curve over the classes for which it is defined, else None."""
+    areas = [class_auc(labels, probabilities, i) for i in range(len(CODES))]
+    defined = [area for area in areas if area is not None]
+    return float(np.mean(defined)) if defined else None
+
+
+def class_auc(labels: np.ndarray, probabilities: np.ndarray, index: int) -> float | None:
+    """Area under the ROC curve of one class against the rest; None where it has no photo or all."""
+    positive = labels == index
+    return (
+        float(roc_auc_score(positive, probabilities[:, index])) if 0 < positive.sum() < len(labels) else None
+    )
+
+
+def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int = ECE_BINS) -> float:
+    """Mean gap between the top class's probability and how often it is right, over equally wide bins (Guo 2017)."""
+    confidence = probabilities.max(1)
+    right = probabilities.argmax(1) == labels
+    which = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = np.bincount(which, weights=confidence - right, minlength=bins)
+    return float(np.abs(gaps).sum() / len(labels))
+
+
+def intervals(
+    labels: np.ndarray, probabilities: np.ndarray, lesions: Sequence[str], seed: int = 0
+) -> dict[str, tuple[float, float] | None]:
+    """95 % bootstrap intervals of the headline figures, whole lesions drawn with replacement."""
+    members: dict[str, list[int]] = {}
+    for index, lesion in enumerate(lesions):
+        members.setdefault(lesion, []).append(index)
+    groups = [np.array(group) for group in members.values()]
+    random = np.random.RandomState(seed)
+    drawn = []
+    for _ in tqdm(range(RESAMPLES), desc="intervals", disable=None, leave=False):
+        chosen = np.concatenate([groups[i] for i in resample(np.arange(len(groups)), random_state=random)])
+        drawn.append(headline(labels[chosen], probabilities[chosen]))
+    result: dict[str, tuple[float, float] | None] = {}
+    for name in HEADLINE:
+        values = [figures[name] for figures in drawn if figures[name] is not None]
+        result[name] = tuple(np.percentile(values, [2.5, 97.5]).tolist()) if values else None  # type: ignore[arg-type]
+    return result
+
+
+def table(evaluation: Evaluation) -> str:
+    """The evaluation as text for a terminal."""
+
+    def shown(value: float | None) -> str:
+        return "      -" if value is None else f"{value:7.3f}"
+
+    lines = [f"{evaluation.n} photos of {evaluation.lesions} lesions", ""]
+    for name in HEADLINE:
+        interval = evaluation.confidence_intervals[name]
+        between = f"  [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
+        lines.append(f"{name.replace('_', ' '):20}{shown(getattr(evaluation, name))}{between}")
+    lines += ["", f"{'dx':8}{'precision':>10}{'recall':>10}{'F1':>10}{'AUC':>10}{'photos':>10}"]
+    for code, row in evaluation.per_class.items():
+        cells = "".join(f"{shown(value):>10}" for value in (row.precision, row.recall, row.f1, row.auc))
+        lines.append(f"{code:8}{cells}{row.support:>10}")
+    lines += [
+        "",
+        "confusion matrix (rows: true dx, columns: most probable)",
+        " " * 8 + "".join(f"{c:>7}" for c in CODES),
+    ]
+    for code, counts in zip(CODES, evaluation.confusion_matrix, strict=True):
+        lines.append(f"{code:8}" + "".join(f"{count:>7}" for count in counts))
+    return "\n".join(lines)
+
+
+def write_predictions(path: Path, records: Sequence[Record], probabilities: np.ndarray) -> None:
+    """One row a photo: image_id, lesion_id, dx, predicted, and the probability of each class."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["image_id", "lesion_id", "dx", "predicted", *CODES])
+        for record, row in zip(records, probabilities, strict=True):
+            predicted = CODES[int(row.argmax())]
+            writer.writerow(
+                [record.image_id, record.lesion_id, record.dx, predicted, *(f"{p:.6f}" for p in row)]
+            )
+
+
+def predict(dataset: Dataset, classifier: Classifier) -> np.ndarray:
+    """The probabilities that the app shows. Pictures as prepared by `prepare` -> float64 (N, 7)."""
+    return classifier.configuration.probabilities(classifier.logits(dataset.pictures))
+
+
+def _by_class(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, ...]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return precision_recall_fscore_support(
+            labels, probabilities.argmax(1), labels=range(len(CODES)), zero_division=0
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Measure a model on labelled photos.")
+    parser.add_argument("--images", type=Path, required=True, help="the folder of photos")
+    parser.add_argument(
+        "--labels", type=Path, required=True, help="a CSV with image_id, dx and optionally lesion_id"
+    )
+    parser.add_argument("--part", help="only the rows whose column `part` says so: train, tune or report")
+    parser.add_argument("--model", type=Path, help="a model folder (default: SKINAPP_MODEL or model/fast)")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--predictions", type=Path, help="write each photo's probabilities to this CSV")
+    options = parser.parse_args(arguments)
+    try:
+        classifier = Classifier(options.model or next(iter(model_folders().values())))
+        size, resampling = classifier.configuration.input_size, classifier.configuration.resampling
+        dataset = load_labelled(
+            options.images, options.labels, lambda photo: to_pixels(photo, size, resampling), options.part
+        )
+        probabilities = predict(dataset, classifier)
+        evaluation = evaluate(dataset.labels, probabilities, [record.lesion_id for record in dataset.records])
+        print(f"model {classifier.title}, sha256 {classifier.sha256}")
+        print(table(evaluation))
+        if options.json:
+            figures = asdict(evaluation) | {"model": {"name": classifier.name, "sha256": classifier.sha256}}
+            options.json.write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        if options.predictions:
+            write_predictions(options.predictions, dataset.records, probabilities)
+    except (DatasetError, ModelError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""The two networks: flat functional Keras models, float32 (N, size, size, 3) in [0, 255] -> logits (N, 7).
+
+Flat, because tf-keras-vis cannot look into a model that is called as a layer; logits, because a saturated softmax has no
+gradient; stock layers only, so that the architecture travels as JSON and loads without any code of ours.
+"""
+
+from dataclasses import dataclass
+
+import keras
+from keras import layers
+
+from skinapp.lesions import CODES
+from train.imagenet import efficientnet_lite0_weights
+
+SMALLEST_MAP = 6  # a saliency map of fewer cells a side says nothing about where
+
+
+@dataclass(frozen=True)
+class CnnSettings:
+    """A plain CNN. One stage per entry of `filters`: two convolutions, each with BatchNorm and activation, then pooling
+    for as long as the map stays at least 6x6."""
+
+    filters: tuple[int, ...] = (32, 64, 128, 256)
+    kernel_size: tuple[int, ...] = (3,)  # one for all stages, or one a stage
+    activation: str = "relu"
+    dropout: float = 0.3
+
+
+@dataclass(frozen=True)
+class EfficientNetLite0Settings:
+    """EfficientNet-Lite0 (Tan & Le 2019, arXiv:1905.11946, without squeeze-and-excitation, ReLU6), from ImageNet."""
+
+    enlarge_to: int = (
+        128  # ImageNet's features want a larger picture than 94 px (notes: 51 % at 96, 68 % at 128)
+    )
+    dropout: float = 0.3
+    drop_path: float = (
+        0.1  # stochastic depth (arXiv:1603.09382), growing linearly from the first block to the last
+    )
+    imagenet: bool = True  # False leaves random weights: for tests
+
+
+# Stages of EfficientNet-Lite0: repeats, kernel, stride of the first block, expansion, output channels.
+LITE0_STAGES = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+
+
+def build(settings: CnnSettings | EfficientNetLite0Settings, size: int) -> tuple[keras.Model, str]:
+    """Build the network for pictures of `size` pixels a side. Returns it and the name of its map layer."""
+    if isinstance(settings, CnnSettings):
+        return cnn(settings, size)
+    return efficientnet_lite0(settings, size)
+
+
+def cnn(settings: CnnSettings, size: int) -> tuple[keras.Model, str]:
+    """A plain CNN from random weights. Raises ValueError where kernel sizes and filters do not match in number."""
+    kernels = (
+        settings.kernel_size * len(settings.filters)
+        if len(settings.kernel_size) == 1
+        else settings.kernel_size
+    )
+    if len(kernels) != len(settings.filters):
+        raise ValueError(
+            f"{len(settings.filters)} stages need one kernel size or {len(settings.filters)} of them."
+        )
+    inputs = keras.Input((size, size, 3), name="photo")
+    x = layers.Rescaling(1 / 128, offset=-127 / 128, name="rescale")(inputs)
+    map_layer = ""
+    for stage, (filters, kernel) in enumerate(zip(settings.filters, kernels, strict=True)):
+        if stage and x.shape[1] // 2 >= SMALLEST_MAP:
+            x = layers.MaxPooling2D(name=f"stage_{stage}_pool")(x)
+        for step in (1, 2):
+            name = f"stage_{stage}_conv{step}"
+            x = layers.Conv2D(filters, kernel, padding="same", use_bias=False, name=name)(x)
+            x = layers.BatchNormalization(name=f"{name}_bn")(x)
+            x = layers.Activation(settings.activation, name=f"{name}_activation")(x)
+            map_layer = f"{name}_activation"  # the last one stays
+    return keras.Model(inputs, _head(x, settings.dropout), name="cnn"), map_layer
+
+
+def efficientnet_lite0(settings: EfficientNetLite0Settings, size: int) -> tuple[keras.Model, str]:
+    """EfficientNet-Lite0 with a new head; the picture is enlarged inside the network."""
+    inputs = keras.Input((size, size, 3), name="photo")
+    x = inputs
+    if settings.enlarge_to != size:
+        x = layers.Resizing(
+            settings.enlarge_to, settings.enlarge_to, interpolation="bilinear", name="enlarge"
+        )(x)
+    x = layers.Rescaling(1 / 128, offset=-127 / 128, name="rescale")(x)
+    x = layers.Conv2D(32, 3, 2, padding="same", use_bias=False, name="conv_stem")(x)
+    x = layers.ReLU(6, name="relu0")(_norm(x, "bn0"))
+    blocks = [
+        (kernel, stride if repeat == 0 else 1, expand, filters)
+        for repeats, kernel, stride, expand, filters in LITE0_STAGES
+        for repeat in range(repeats)
+    ]
+    map_layer = ""
+    for index, (kernel, stride, expand, filters) in enumerate(blocks):
+        name = f"blocks_{index}"
+        shortcut = x
+        if expand > 1:
+            x = layers.Conv2D(x.shape[-1] * expand, 1, use_bias=False, name=f"{name}_expand_conv")(x)
+            x = layers.ReLU(6, name=f"{name}_expand_relu")(_norm(x, f"{name}_bn0"))
+            if x.shape[1] >= SMALLEST_MAP:
+                map_layer = f"{name}_expand_relu"
+        x = layers.DepthwiseConv2D(
+            kernel, stride, padding="same", use_bias=False, name=f"{name}_depthwise_conv"
+        )(x)
+        x = layers.ReLU(6, name=f"{name}_depthwise_relu")(_norm(x, f"{name}_bn1"))
+        x = layers.Conv2D(filters, 1, use_bias=False, name=f"{name}_project_conv")(x)
+        x = _norm(x, f"{name}_bn2")
+        if stride == 1 and shortcut.shape[-1] == filters:
+            if settings.drop_path:
+                rate = settings.drop_path * index / len(blocks)
+                x = layers.Dropout(rate, noise_shape=(None, 1, 1, 1), name=f"{name}_drop_path")(x)
+            x = layers.Add(name=f"{name}_add")([shortcut, x])
+    x = layers.Conv2D(1280, 1, use_bias=False, name="conv_head")(x)
+    x = layers.ReLU(6, name="relu_head")(_norm(x, "bn1"))
+    if x.shape[1] >= SMALLEST_MAP:
+        map_layer = "relu_head"
+    model = keras.Model(inputs, _head(x, settings.dropout), name="efficientnet_lite0")
+    if settings.imagenet:
+        _assign(model, efficientnet_lite0_weights())
+    return model, map_layer
+
+
+def _norm(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    return layers.BatchNormalization(epsilon=1e-3, momentum=0.99, name=name)(x)
+
+
+def _head(x: keras.KerasTensor, dropout: float) -> keras.KerasTensor:
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    x = layers.Dropout(dropout, name="dropout")(x)
+    return layers.Dense(len(CODES), name="logits")(x)
+
+
+def _assign(model: keras.Model, weights: dict) -> None:
+    """Set every variable but the head's from `weights`; nothing on either side may be left over."""
+    variables = {v.path: v for v in model.weights if not v.path.startswith("logits/")}
+    if variables.keys() != weights.keys():
+        raise ValueError(f"Weights do not fit the network: {sorted(variables.keys() ^ weights.keys())[:5]}")
+    for path, variable in variables.items():
+        variable.assign(weights[path])
