@@ -6,7 +6,7 @@ FITS := import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (
 PYTHON := $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 	if $$p -c '$(FITS)' 2>/dev/null; then echo $$p; break; fi; done)
 
-.PHONY: run test browser train-requirements benchmarks clean
+.PHONY: run test browser screenshots train-requirements benchmarks clean
 
 run: $(VENV)/app.done
 	$(BIN)/python app.py
@@ -16,6 +16,10 @@ test: $(VENV)/test.done browser
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+# docs/page.png anew.
+screenshots: $(VENV)/test.done browser
+	$(BIN)/python -m tests.screenshots
 
 # What `python -m train.fit` and its neighbours need, in the same environment.
 train-requirements: $(VENV)/train.done

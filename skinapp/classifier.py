@@ -33,7 +33,7 @@ BATCH = 16  # photos at once when many are scored: times eight views, what two c
 class Configuration:
     """`config.json`: how the weights beside it are to be used.
 
-    `prior` is the class mix that softmax of the logits presumes (that of the training lesions, in the order of `classes`).
+    `prior` is the class mix that softmax of the logits presumes (that of the training photos, in the order of `classes`).
     The probabilities shown are softmax(logits / temperature - tau * log(prior)): tau 0 presumes that mix, 1 presumes
     seven classes that are equally frequent. `views` mirrored and turned copies are averaged (1, 2, 4 or 8).
     `sha256` is by file name. `command` and `versions` tell how the weights came about.
@@ -217,7 +217,12 @@ def _check(path: Path, sha256: str) -> None:
 
 def _network(folder: Path) -> keras.Model:
     """Architecture from JSON (safe mode: no Lambda layer, no code), weights from an archive that cannot hold objects."""
-    network = keras.models.model_from_json((folder / "network.json").read_text(encoding="utf-8"))
+    try:
+        network = keras.models.model_from_json((folder / "network.json").read_text(encoding="utf-8"))
+    except (ValueError, TypeError):
+        raise ModelError(
+            f"{folder}: network.json holds layers that are not loaded: only Keras's own are."
+        ) from None
     with np.load(folder / "weights.npz", allow_pickle=False) as arrays:
         if set(arrays.files) != {variable.path for variable in network.weights}:
             raise ModelError(f"{folder}: weights.npz does not belong to network.json.")

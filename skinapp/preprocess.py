@@ -25,6 +25,9 @@ RESAMPLING = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 
+# Pillow warns of bombs and broken EXIF; our own limits stand below. Once, since a filter per call is not thread-safe.
+warnings.filterwarnings("ignore", module="PIL")
+
 
 class PhotoError(ValueError):
     """A photo that cannot be read; its text is one sentence for the user: what is wrong and what to do."""
@@ -46,14 +49,10 @@ def open_photo(source: bytes | str | os.PathLike[str]) -> Image.Image:
             f"This file is larger than {MOST_BYTES // 2**20} MB: save the photo as a smaller JPEG."
         )
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # Pillow's bomb warning and EXIF complaints; our own limits stand below
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                _refuse_unsuitable(image)
-                image.load()
-                upright = ImageOps.exif_transpose(image)
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            _refuse_unsuitable(image)
+            image.load()
+            upright = ImageOps.exif_transpose(image)
     except PhotoError:
         raise
     except Image.DecompressionBombError:
@@ -119,21 +118,16 @@ def _refuse_unsuitable(image: Image.Image) -> None:
     # An MPO is the JPEG of phones that append a second view; its first one is the photo.
     if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
         raise PhotoError("This file holds more than one picture: save the one to be read as JPEG or PNG.")
-    if image.mode not in {
-        "1",
-        "L",
-        "LA",
-        "P",
-        "PA",
-        "RGB",
-        "RGBA",
-        "RGBa",
-        "RGBX",
-        "La",
-        "I;16",
-        "I;16B",
-        "I;16L",
-    }:
+    sixteen_bits = image.mode.startswith("I;16")
+    if (
+        sixteen_bits and image.format == "TIFF"
+    ):  # Pillow also calls 12 bits so, and 16 bits with white stored as zero
+        tags = getattr(image, "tag_v2", {})
+        if tags.get(258) != (16,) or tags.get(262) != 1:
+            raise PhotoError(
+                "This TIFF's grey values cannot be read faithfully as they are stored: save it as PNG."
+            )
+    if not sixteen_bits and image.mode not in {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX"}:
         raise PhotoError(
             f"This picture's colours are stored as {image.mode}, which cannot be read faithfully: "
             "save it as an RGB JPEG or PNG."
@@ -145,7 +139,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         "I;16"
     ):  # 16-bit grey: Pillow's own conversion would clip everything above 255 to white
         image = Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
-    if image.mode in {"LA", "La", "PA", "RGBA", "RGBa"} or "transparency" in image.info:
+    if image.mode in {"LA", "PA", "RGBA", "RGBa"} or "transparency" in image.info:
         coloured = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", coloured.size, "black"), coloured)
     rgb = image.convert("RGB")

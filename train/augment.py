@@ -1,8 +1,8 @@
 """Augmentation of whole batches in TensorFlow, for pictures that have no up or down.
 
 Every function is a pure function of its arguments and a seed (int32 (2,)), so that a resumed run sees the same pictures.
-One geometric resampling makes the network's input straight from the larger intermediate picture; it takes twice the
-input's size and averages 2x2 pixels, so that it is as antialiased as Pillow's filter is at validation.
+One geometric resampling makes the network's input straight from the larger intermediate picture, whose size is such
+that the result is about as sharp as what Pillow's filter makes at validation (EXPERIMENTS.md).
 """
 
 import math
@@ -74,7 +74,7 @@ def turn_and_crop(images: tf.Tensor, size: int, settings: Augmentation, seed: tf
         fill_mode="REFLECT",
         fill_value=0.0,
     )
-    return tf.cast(turned, tf.float32)
+    return tf.cast(turned, tf.float32) + 0.5  # on bytes, the projection cuts fractions off
 
 
 def sharpen_or_blur(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:

@@ -79,9 +79,8 @@ def load_dataset(folder: Path, prepare: Callable[[Image.Image], np.ndarray]) -> 
         raise DatasetError(
             f"{folder} has none of {', '.join(METADATA_NAMES)}: give --data the folder that holds one."
         )
-    parts = sorted(path for path in folder.glob("HAM10000_images_part_*") if path.is_dir())
-    image_folders = parts or [folder / "images"]
-    if not image_folders[0].is_dir():
+    image_folders = _image_folders(folder)
+    if not image_folders:
         raise DatasetError(
             f"{folder} has neither HAM10000_images_part_1 and _2 nor images: no photos to read."
         )
@@ -91,15 +90,16 @@ def load_dataset(folder: Path, prepare: Callable[[Image.Image], np.ndarray]) -> 
 def load_labelled(
     images: Path, labels: Path, prepare: Callable[[Image.Image], np.ndarray], part: str | None = None
 ) -> Dataset:
-    """Read the photos in `images` that the CSV `labels` names; other photos there are left alone.
+    """Read the photos that the CSV `labels` names; others are left alone.
 
+    images: the folder of photos, or a data set's folder in one of the three layouts.
     part: take only the rows that have it in the column `part`. Raises DatasetError.
     """
     if not images.is_dir():
         raise DatasetError(f"{images} is no folder: name the folder that holds the photos.")
     if not labels.is_file():
         raise DatasetError(f"{labels} is no file: name a CSV with the columns image_id and dx.")
-    return _load([images], labels, prepare, all_labelled=False, part=part)
+    return _load(_image_folders(images) or [images], labels, prepare, all_labelled=False, part=part)
 
 
 def split_lesions(records: Iterable[Record], seed: int = SPLIT_SEED) -> dict[str, str]:
@@ -136,6 +136,12 @@ def read_split(path: Path) -> dict[str, str]:
             if split.setdefault(row["lesion_id"], row["part"]) != row["part"]:
                 raise DatasetError(f"{path} has the lesion {row['lesion_id']} in two parts.")
     return split
+
+
+def _image_folders(folder: Path) -> list[Path]:
+    """Where a data set's photos lie: the publisher's folders, else `images`, else nowhere."""
+    parts = sorted(path for path in folder.glob("HAM10000_images_part_*") if path.is_dir())
+    return parts or [path for path in [folder / "images"] if path.is_dir()]
 
 
 def _load(
@@ -225,7 +231,8 @@ def _read_rows(labels: Path) -> list[dict[str, str]]:
 
 def _raise(labels: Path, faults: dict[str, list[str]]) -> None:
     lines = []
-    for fault, names in faults.items():
+    for fault, found in faults.items():
+        names = list(dict.fromkeys(found))  # a lesion of three images is still one
         if names:
             more = f" and {len(names) - NAMED_AT_MOST} more" if len(names) > NAMED_AT_MOST else ""
             lines.append(f"  {len(names)} {fault}: {', '.join(names[:NAMED_AT_MOST])}{more}")

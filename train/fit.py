@@ -21,9 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault(
-    "TF_CPP_MIN_LOG_LEVEL", "2"
-)  # before TensorFlow: its start-up notes are not about training
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow, whose notes are not about training
 
 import keras
 import numpy as np
@@ -57,9 +55,7 @@ class Settings:
     resampling: str = (
         "bicubic"  # of Pillow's filters the one whose sharpness is nearest to the augmented pictures'
     )
-    intermediate: int = (
-        160  # pixels a side of the pictures that augmentation cuts from: as sharp, when cut, as the input
-    )
+    intermediate: int = 160  # pixels a side of what augmentation cuts from: then about as sharp as the input
     epochs: int = 20
     batch: int = 64
     rate: float = 5e-4  # peak of AdamW's learning rate
@@ -74,7 +70,8 @@ class Settings:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One line of history.csv; the validation figures are the averaged weights' on tune lesions, one view."""
+    """One line of history.csv; the validation figures are the averaged weights' on tune lesions, one view, and presume
+    the class mix in which training draws its pictures."""
 
     epoch: int
     loss: float
@@ -299,6 +296,8 @@ def uncalibrated(trainer: Trainer, name: str, command: str) -> Configuration:
 
 def at_size(dataset: Dataset, settings: Settings) -> Dataset:
     """The same records as the app would see them: read again from their files through `to_pixels`."""
+    if not dataset.records:
+        raise DatasetError("No lesion is left for validation: at least one class must have nine lesions.")
     pictures = [to_pixels(open_photo(r.path), settings.size, settings.resampling) for r in dataset.records]
     return Dataset(dataset.records, np.stack(pictures))
 
@@ -364,8 +363,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     settings = settings_from(options)
     out = options.out or Path("runs") / options.network
-    out.mkdir(parents=True, exist_ok=True)
     try:
+        out.mkdir(parents=True, exist_ok=True)
         dataset = load_dataset(
             options.data, lambda image: to_pixels(image, settings.intermediate, settings.resampling)
         )

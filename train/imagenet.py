@@ -56,9 +56,11 @@ def read_legacy_torch(path: Path) -> dict[str, np.ndarray]:
             _Unpickler(file).load()  # the writer's byte order and integer sizes
             state = _Unpickler(file).load()
             storages = {key: _read_storage(file, *state_type) for key, state_type in _storages(state, file)}
-        except (pickle.UnpicklingError, EOFError) as error:
+            return {name: tensor.array(storages) for name, tensor in state.items()}
+        except WeightsError:
+            raise
+        except Exception as error:  # noqa: BLE001  # a damaged pickle raises nearly every kind of error
             raise WeightsError(f"{path} holds more than plain tensors or is damaged: {error}") from None
-    return {name: tensor.array(storages) for name, tensor in state.items()}
 
 
 class _Storage:
@@ -78,7 +80,10 @@ class _Tensor:
 
     def array(self, storages: dict[str, np.ndarray]) -> np.ndarray:
         values = storages[self.storage.key][self.offset :]
-        if values.size < 1 + sum((n - 1) * s for n, s in zip(self.size, self.stride, strict=True)):
+        backwards = min(self.offset, *self.stride, 0) < 0  # as_strided would read memory outside the array
+        if backwards or values.size < 1 + sum(
+            (n - 1) * s for n, s in zip(self.size, self.stride, strict=True)
+        ):
             raise WeightsError("A tensor reaches beyond its storage: the file is damaged.")
         strides = [s * values.itemsize for s in self.stride]
         return np.lib.stride_tricks.as_strided(values, self.size, strides).copy()

@@ -1,0 +1,64 @@
+"""What every test may use: drawn data sets and a tiny model folder, none of them the user's own."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow, whose notes would bury pytest's
+os.environ["MPLBACKEND"] = "Agg"
+os.environ.pop("SKINAPP_MODEL", None)  # the tests' answers do not depend on the user's choice
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from skinapp.classifier import FORMAT, Configuration
+from skinapp.lesions import CODES
+from skinapp.preprocess import to_input
+from tests.drawings import draw_lesion, write_dataset
+from train.export import write_model
+from train.networks import CnnSettings, cnn
+
+LESIONS_PER_CLASS = 9  # the fewest of which one goes to tune and one to report
+
+
+@pytest.fixture(scope="session")
+def dataset_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A drawn data set of 63 lesions and 98 images in the flat layout; not to be changed."""
+    folder = tmp_path_factory.mktemp("drawn")
+    write_dataset(folder, LESIONS_PER_CLASS)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder of a tiny untrained CNN whose answers differ between photos; not to be changed."""
+    folder = tmp_path_factory.mktemp("tiny")
+    keras.utils.set_random_seed(7)
+    network, map_layer = cnn(CnnSettings(filters=(4, 8)), 94)
+    drawn = np.concatenate([to_input(draw_lesion(code, 0, (150, 112)), 94, "bicubic") for code in CODES])
+    logits, head = np.asarray(network(drawn, training=False)), network.get_layer("logits")
+    head.kernel.assign(head.kernel * 2 / logits.std(0))  # untrained logits hardly differ from photo to photo
+    head.bias.assign(-2 * logits.mean(0) / logits.std(0))
+    write_model(folder, network, tiny_configuration(map_layer))
+    return folder
+
+
+def tiny_configuration(map_layer: str) -> Configuration:
+    """A configuration for a network that a test has built; sha256 is filled in by `write_model`."""
+    return Configuration(
+        format=FORMAT,
+        network="cnn",
+        settings={},
+        input_size=94,
+        resampling="bicubic",
+        classes=CODES,
+        map_layer=map_layer,
+        views=8,
+        prior=tuple(np.full(len(CODES), 1 / len(CODES)).tolist()),
+        temperature=1.3,
+        tau=0.2,
+        sha256={},
+        versions={},
+        command="test",
+    )

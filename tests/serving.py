@@ -1,0 +1,74 @@
+"""The app as its users start it, and a browser to drive it with."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+from playwright.sync_api import Browser, sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent
+STARTS_WITHIN = 120.0  # seconds; a busy machine takes long over its first import of Gradio
+
+
+@contextmanager
+def running_app(log: Path, **environment: str) -> Iterator[str]:
+    """Start `python app.py` on a free port and stop it afterwards. Returns its address; its output goes to `log`."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = {"GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port), "NO_PROXY": "127.0.0.1"}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "app.py"],
+            cwd=ROOT,
+            env=os.environ | settings | environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        address = f"http://127.0.0.1:{port}"
+        try:
+            _wait_for(address, process, log)
+            yield address
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """A headless Chromium: the installed one, else Playwright's. Fails, and does not skip, where there is none."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    installed = next(filter(None, map(shutil.which, names)), None)
+    flags = [
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+    ]
+    flags += ["--disable-sync", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    if os.geteuid() == 0:
+        flags.append("--no-sandbox")  # Chromium refuses to run as root with it
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=installed, args=flags)
+        yield chromium
+        chromium.close()
+
+
+def _wait_for(address: str, process: subprocess.Popen, log: Path) -> None:
+    deadline = time.monotonic() + STARTS_WITHIN
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            httpx.get(address, timeout=5).raise_for_status()
+            return
+        except httpx.HTTPError:
+            time.sleep(0.2)
+    raise RuntimeError(f"The app did not start:\n{log.read_text(errors='replace')}")

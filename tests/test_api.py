@@ -1,0 +1,153 @@
+"""The named endpoints through gradio_client, on the app as it is started, with the shipped weights."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+from skinapp.classifier import load
+from skinapp.lesions import CODES
+from skinapp.models import model_folders
+from skinapp.reading import read
+from skinapp.saliency import overlay
+from tests.drawings import draw_lesion
+from tests.serving import running_app
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("app") / "log.txt"
+
+
+@pytest.fixture(scope="module")
+def address(log: Path) -> Iterator[str]:
+    with running_app(log) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def client(address: str, tmp_path_factory: pytest.TempPathFactory) -> Client:
+    return Client(address, verbose=False, download_files=str(tmp_path_factory.mktemp("downloads")))
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("photos") / "drawn.png"
+    draw_lesion("mel").save(path)
+    return path
+
+
+def test_only_the_promised_endpoints_are_offered(client: Client) -> None:
+    endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    assert set(endpoints) == {"/classify", "/explain"}
+    defaults = {p["parameter_name"]: p["parameter_default"] for p in endpoints["/classify"]["parameters"]}
+    assert defaults["model"] == "fast"
+
+
+def test_classify_gives_what_reading_gives(client: Client, photo: Path) -> None:
+    answer = client.predict(handle_file(photo), api_name="/classify")
+    assert set(answer) == {"label", "name", "probabilities", "model", "notice"}
+    assert list(answer["probabilities"]) == list(CODES)
+    assert sum(answer["probabilities"].values()) == pytest.approx(1)
+    assert answer["label"] == max(CODES, key=answer["probabilities"].__getitem__)
+    assert "Not a medical device" in answer["notice"]
+    here = read(photo, load(next(iter(model_folders().values())))).as_json()
+    assert answer["model"] == here["model"]
+    assert answer["probabilities"] == pytest.approx(here["probabilities"], abs=1e-5)
+    assert client.predict(handle_file(photo), "fast", api_name="/classify") == answer
+
+
+@pytest.mark.parametrize("code", [None, *CODES])
+def test_explain_gives_the_overlay_of_the_class(client: Client, photo: Path, code: str | None) -> None:
+    arguments = [handle_file(photo)] if code is None else [handle_file(photo), code]
+    picture, answer = client.predict(*arguments, api_name="/explain")
+    reading = read(photo, load(next(iter(model_folders().values()))))
+    saliency = reading.saliency(code)
+    assert answer["label"] == saliency.code == (code or reading.top.code)
+    assert answer["evidence"] is saliency.evidence
+    assert "Not a medical device" in answer["notice"]
+    with Image.open(picture) as served:
+        assert served.format == "PNG"
+        expected = np.asarray(overlay(reading.square, saliency), dtype=int)
+        assert np.abs(np.asarray(served.convert("RGB")) - expected).max() <= 2
+
+
+def save_as(**options: object) -> Callable[[Path], None]:
+    return lambda path: draw_lesion("nv").convert("CMYK").save(path, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "says"),
+    [
+        ("empty.jpg", lambda path: path.write_bytes(b""), "empty"),
+        ("text.png", lambda path: path.write_text("no picture"), "not a picture"),
+        ("small.png", lambda path: draw_lesion("nv", size=(93, 200)).save(path), "94"),
+        ("cmyk.tiff", save_as(), "CMYK"),
+        (
+            "page.svg",
+            lambda path: path.write_text("<svg xmlns='http://www.w3.org/2000/svg'/>"),
+            "not a picture",
+        ),
+        ("bomb.png", lambda path: Image.new("1", (9500, 9500)).save(path), "50 megapixels"),
+        ("huge.png", lambda path: Image.new("1", (20000, 20000)).save(path), "50 megapixels"),
+    ],
+)
+@pytest.mark.parametrize("endpoint", ["/classify", "/explain"])
+def test_a_refusal_is_one_sentence(
+    client: Client, tmp_path: Path, name: str, write: Callable[[Path], None], says: str, endpoint: str
+) -> None:
+    write(tmp_path / name)
+    with pytest.raises(AppError, match=says) as refusal:
+        client.predict(handle_file(tmp_path / name), api_name=endpoint)
+    assert "\n" not in str(refusal.value)
+    assert "Traceback" not in str(refusal.value)
+
+
+def test_unknown_model_class_and_missing_photo_are_refused(client: Client, photo: Path) -> None:
+    with pytest.raises(AppError, match="names on offer are fast"):
+        client.predict(handle_file(photo), "none", api_name="/classify")
+    with pytest.raises(AppError, match="codes are akiec"):
+        client.predict(handle_file(photo), "melanoma", api_name="/explain")
+    with pytest.raises(AppError, match="no photo"):
+        client.predict(None, api_name="/classify")
+
+
+def test_answers_at_once_are_not_mixed_up(client: Client, tmp_path: Path) -> None:
+    photos = []
+    for code in CODES:
+        photos.append(tmp_path / f"{code}.png")
+        draw_lesion(code, seed=5).save(photos[-1])
+    alone = [client.predict(handle_file(photo), api_name="/classify") for photo in photos]
+    with ThreadPoolExecutor(7) as pool:
+        together = list(
+            pool.map(lambda photo: client.predict(handle_file(photo), api_name="/classify"), photos * 2)
+        )
+    for one, other in zip(alone * 2, together, strict=True):
+        assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-6)
+    assert len({str(answer["probabilities"]) for answer in alone}) == 7
+
+
+def test_files_of_the_server_are_not_served(address: str) -> None:
+    for path in ("app.py", "/etc/passwd", "../../etc/passwd", "model/fast/weights.npz"):
+        answer = httpx.get(f"{address}/gradio_api/file={path}")
+        assert answer.status_code in (403, 404), path
+
+
+def test_the_log_names_no_photo_and_holds_no_traceback(
+    client: Client, photo: Path, log: Path, tmp_path: Path
+) -> None:
+    bad = tmp_path / "secret-name.jpg"
+    bad.write_bytes(b"nothing")
+    client.predict(handle_file(photo), api_name="/classify")
+    with pytest.raises(AppError):
+        client.predict(handle_file(bad), api_name="/classify")
+    text = log.read_text(errors="replace")
+    assert "Traceback" not in text
+    assert "secret-name" not in text
+    assert photo.stem not in text

@@ -1,0 +1,314 @@
+"""Reading labelled photos, naming all that is wrong with them, and splitting by lesion."""
+
+import csv
+import random
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from skinapp.lesions import CODES
+from skinapp.preprocess import to_pixels
+from tests.drawings import write_dataset, write_labels
+from train.dataset import (
+    PARTS,
+    VALIDATION_SHARE,
+    Dataset,
+    DatasetError,
+    Record,
+    load_dataset,
+    load_labelled,
+    main,
+    read_split,
+    split_lesions,
+    write_split,
+)
+
+ROOT = Path(__file__).parent.parent
+HAM10000 = ROOT.parent / "shared" / "data" / "ham10000"
+
+
+def small(image: Image.Image) -> np.ndarray:
+    return to_pixels(image, 8, "box")
+
+
+def load(folder: Path) -> Dataset:
+    return load_dataset(folder, small)
+
+
+def records(lesions: dict[str, int], images: int = 2) -> list[Record]:
+    """Records without photos: so many lesions a class, each with so many images."""
+    return [
+        Record(f"{dx}-{lesion}-{image}", f"{dx}-{lesion}", dx, Path("none"))
+        for dx, number in lesions.items()
+        for lesion in range(number)
+        for image in range(images)
+    ]
+
+
+@pytest.mark.parametrize("layout", ["flat", "publisher", "own"])
+def test_layout_is_read_whole(layout: str, tmp_path: Path) -> None:
+    rows = write_dataset(tmp_path, 2, layout)
+    dataset = load(tmp_path)
+    assert [(r.image_id, r.lesion_id, r.dx) for r in dataset.records] == [
+        (row["image_id"], row["lesion_id"], row["dx"]) for row in rows
+    ]
+    assert [CODES[label] for label in dataset.labels] == [row["dx"] for row in rows]
+    assert dataset.pictures.shape == (len(rows), 8, 8, 3) and dataset.pictures.dtype == np.uint8
+    for record, picture in zip(dataset.records, dataset.pictures, strict=True):
+        assert record.path.stem == record.image_id
+        assert np.array_equal(picture, small(Image.open(record.path).convert("RGB")))
+
+
+def test_publishers_details_are_kept(tmp_path: Path) -> None:
+    row = write_dataset(tmp_path, 1)[0]
+    record = load(tmp_path).records[0]
+    assert (record.dx_type, record.age, record.sex, record.localization) == (
+        row["dx_type"], row["age"], row["sex"], row["localization"]
+    )  # fmt: skip
+
+
+def test_label_file_may_name_files_and_write_dx_in_capitals(tmp_path: Path) -> None:
+    rows = write_dataset(tmp_path, 1, "own")
+    changed = [row | {"image_id": row["image_id"] + ".png", "dx": row["dx"].upper()} for row in rows]
+    write_labels(tmp_path / "metadata.csv", changed)
+    assert [record.dx for record in load(tmp_path).records] == [row["dx"] for row in rows]
+
+
+def test_label_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    write_dataset(tmp_path, 1, "own")
+    labels = tmp_path / "metadata.csv"
+    labels.write_bytes(b"\xef\xbb\xbf" + labels.read_bytes())  # as Excel saves it
+    assert len(load(tmp_path).records) == 14
+
+
+def spoil(folder: Path, fault: str) -> str:
+    """Put one fault into a drawn data set of two lesions a class. Returns what the error must say."""
+    labels, images = folder / "HAM10000_metadata.csv", folder / "images"
+    with labels.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    row = next(row for row in rows if row["dx"] == fault_class(fault))
+    path, said = images / f"{row['image_id']}.jpg", row["image_id"]
+    if fault == "labels without an image":
+        path.unlink()
+    elif fault == "images without a label":
+        rows.remove(row)
+    elif fault == "image ids that are labelled twice":
+        rows.append(row)
+    elif fault == "images that are there twice":
+        Image.new("RGB", (100, 100)).save(path.with_suffix(".png"))
+    elif fault == "unreadable images":
+        path.write_bytes(path.read_bytes()[:500])
+    elif fault == "images without a dx":
+        row["dx"] = ""
+    elif fault == "unknown dx":
+        row["dx"] = "scc"
+        said += " (scc)"
+    elif fault == "lesions with two different dx":
+        row["dx"] = "vasc"
+        said = row["lesion_id"]
+    write_labels(labels, rows)
+    return said
+
+
+FAULTS = (
+    "labels without an image",
+    "images without a label",
+    "image ids that are labelled twice",
+    "images that are there twice",
+    "unreadable images",
+    "images without a dx",
+    "unknown dx",
+)  # and one more below; each spoils another class, so that all fit into one data set
+
+
+def fault_class(fault: str) -> str:
+    return CODES[FAULTS.index(fault)] if fault in FAULTS else CODES[0]
+
+
+@pytest.mark.parametrize("fault", [*FAULTS, "lesions with two different dx"])
+def test_fault_is_named_with_its_culprit(fault: str, tmp_path: Path) -> None:
+    write_dataset(tmp_path, 2)
+    culprit = spoil(tmp_path, fault)
+    with pytest.raises(DatasetError) as caught:
+        load(tmp_path)
+    (line,) = str(caught.value).splitlines()[1:]
+    assert line.startswith(f"  1 {fault}") and culprit in line
+
+
+def test_all_faults_come_in_one_error(tmp_path: Path) -> None:
+    write_dataset(tmp_path, 2)
+    culprits = [spoil(tmp_path, fault) for fault in FAULTS]
+    with pytest.raises(DatasetError) as caught:
+        load(tmp_path)
+    for fault, culprit in zip(FAULTS, culprits, strict=True):
+        assert any(f"1 {fault}" in line and culprit in line for line in str(caught.value).splitlines()[1:])
+
+
+def test_lesion_of_two_dx_is_counted_once(tmp_path: Path) -> None:
+    rows = write_dataset(tmp_path, 2, "own")
+    for row, dx in zip(rows, ("mel", "nv", "nv", "bcc"), strict=False):
+        row.update(lesion_id="one", dx=dx)
+    write_labels(tmp_path / "metadata.csv", rows)
+    with pytest.raises(DatasetError, match="  1 lesions with two different dx: one$"):
+        load(tmp_path)
+
+
+def test_many_culprits_are_counted_and_the_first_named(tmp_path: Path) -> None:
+    rows = write_dataset(tmp_path, 4, "own")
+    for row in rows:
+        (tmp_path / "images" / f"{row['image_id']}.png").unlink()
+    with pytest.raises(
+        DatasetError, match=r"42 labels without an image: ISIC_0000000, .*ISIC_0000019 and 22 more"
+    ):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content, said",
+    [
+        (b"image_id,lesion_id\nISIC_0000000,a\n", "lacks the column dx"),
+        (b"a;b\n1;2\n", "lacks the column dx and image_id"),
+        (b"", "lacks the column"),
+        (b"image_id,dx\n", "without a label"),
+        ("image_id,dx\nISIC_0000000,männlich\n".encode("latin-1"), "no CSV text in UTF-8"),
+    ],
+)
+def test_unusable_label_file(content: bytes, said: str, tmp_path: Path) -> None:
+    write_dataset(tmp_path, 1, "own")
+    (tmp_path / "metadata.csv").write_bytes(content)
+    with pytest.raises(DatasetError, match=said):
+        load(tmp_path)
+
+
+def test_folder_without_label_file_or_photos(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="HAM10000_metadata.csv"):
+        load(tmp_path)
+    (tmp_path / "metadata.csv").write_text("image_id,dx\n")
+    with pytest.raises(DatasetError, match="no photos to read"):
+        load(tmp_path)
+
+
+def test_without_lesion_ids_every_image_is_its_own_lesion_and_a_warning_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = write_dataset(tmp_path, 2, "own")
+    write_labels(tmp_path / "metadata.csv", [{"image_id": row["image_id"], "dx": row["dx"]} for row in rows])
+    assert all(record.lesion_id == record.image_id for record in load(tmp_path).records)
+    assert "has no lesion_id" in capsys.readouterr().err
+
+
+def test_with_lesion_ids_there_is_no_warning(
+    dataset_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load(dataset_folder)
+    assert "warning" not in capsys.readouterr().err
+
+
+def test_labelled_photos_may_be_some_of_a_folder_and_some_of_a_table(tmp_path: Path) -> None:
+    rows = [row | {"part": PARTS[i % 3]} for i, row in enumerate(write_dataset(tmp_path, 2, "own"))]
+    write_labels(tmp_path / "some.csv", rows[:10])
+    assert len(load_labelled(tmp_path / "images", tmp_path / "some.csv", small).records) == 10
+    report = load_labelled(tmp_path / "images", tmp_path / "some.csv", small, part="report")
+    assert [record.image_id for record in report.records] == [row["image_id"] for row in rows[2:10:3]]
+
+
+@pytest.mark.parametrize("layout", ["flat", "publisher", "own"])
+def test_labelled_photos_are_found_in_every_layout(layout: str, tmp_path: Path) -> None:
+    rows = write_dataset(tmp_path, 1, layout)
+    write_labels(tmp_path / "some.csv", rows[3:9])
+    found = load_labelled(tmp_path, tmp_path / "some.csv", small).records
+    assert [record.image_id for record in found] == [row["image_id"] for row in rows[3:9]]
+
+
+def test_part_that_no_row_has(tmp_path: Path) -> None:
+    write_dataset(tmp_path, 1, "own")
+    with pytest.raises(DatasetError, match="labels no image"):
+        load_labelled(tmp_path / "images", tmp_path / "metadata.csv", small, part="report")
+
+
+MIX = {"akiec": 36, "bcc": 60, "bkl": 120, "df": 12, "mel": 96, "nv": 600, "vasc": 24}
+
+
+def test_no_lesion_is_in_two_parts() -> None:
+    chosen = records(MIX)
+    split = split_lesions(chosen)
+    dataset = Dataset(tuple(chosen), np.zeros((len(chosen), 1, 1, 3), np.uint8))
+    parts = [{record.lesion_id for record in dataset.part(split, part).records} for part in PARTS]
+    assert sum(map(len, parts)) == len(set.union(*parts)) == sum(MIX.values())
+
+
+def test_parts_have_their_share_of_every_class() -> None:
+    split = split_lesions(records(MIX))
+    counts = Counter((lesion.split("-")[0], part) for lesion, part in split.items())
+    for dx, number in MIX.items():
+        assert [counts[dx, part] for part in PARTS] == [number * 5 // 6, number // 12, number // 12]
+
+
+def test_split_depends_on_the_seed_alone() -> None:
+    chosen = records(MIX)
+    shuffled = random.Random(3).sample(chosen, len(chosen))
+    assert split_lesions(chosen) == split_lesions(shuffled)
+    assert split_lesions(chosen, seed=1) != split_lesions(chosen, seed=2)
+
+
+def test_split_is_a_shuffle() -> None:
+    """Lesions are numbered by when they were taken: the first twelfth of them must not be one part."""
+    split = split_lesions(records({"nv": 600}))
+    tuned = [int(lesion.split("-")[1]) for lesion, part in split.items() if part == "tune"]
+    assert 200 < np.mean(tuned) < 400
+
+
+def test_more_lesions_of_one_class_leave_the_others_where_they_are() -> None:
+    before, after = split_lesions(records(MIX)), split_lesions(records(MIX | {"mel": 105}))
+    assert all(after[lesion] == part for lesion, part in before.items() if not lesion.startswith("mel"))
+
+
+def test_split_file_gives_the_split_back(tmp_path: Path) -> None:
+    chosen = records(MIX)
+    write_split(tmp_path / "split.csv", chosen, split_lesions(chosen))
+    assert read_split(tmp_path / "split.csv") == split_lesions(chosen)
+
+
+def test_split_file_with_a_lesion_in_two_parts_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "split.csv").write_text("image_id,lesion_id,dx,part\na,L,nv,train\nb,L,nv,report\n")
+    with pytest.raises(DatasetError, match="lesion L in two parts"):
+        read_split(tmp_path / "split.csv")
+
+
+def test_committed_split_has_whole_lesions_of_every_class_in_every_part() -> None:
+    with (ROOT / "model" / "split.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    split = read_split(ROOT / "model" / "split.csv")  # raises where a lesion is in two parts
+    assert len({row["image_id"] for row in rows}) == len(rows)
+    dx_of = {row["lesion_id"]: row["dx"] for row in rows}
+    lesions = Counter(dx_of.values())
+    counts = Counter((dx_of[lesion], part) for lesion, part in split.items())
+    for dx in CODES:
+        held = round(lesions[dx] * VALIDATION_SHARE)
+        assert [counts[dx, part] for part in PARTS] == [lesions[dx] - held, held - held // 2, held // 2]
+
+
+@pytest.mark.skipif(not HAM10000.is_dir(), reason="HAM10000 is not beside the repository")
+def test_committed_split_is_what_the_code_makes_of_ham10000() -> None:
+    with (HAM10000 / "HAM10000_metadata.csv").open(newline="") as file:
+        chosen = [Record(r["image_id"], r["lesion_id"], r["dx"], Path("none")) for r in csv.DictReader(file)]
+    with (ROOT / "model" / "split.csv").open(newline="") as file:
+        committed = {row["image_id"]: row["part"] for row in csv.DictReader(file)}
+    split = split_lesions(chosen)
+    assert committed == {record.image_id: split[record.lesion_id] for record in chosen}
+
+
+def test_command_writes_the_split(
+    dataset_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--data", str(dataset_folder), "--to", str(tmp_path / "split.csv")]) == 0
+    assert Counter(read_split(tmp_path / "split.csv").values()) == {"train": 49, "tune": 7, "report": 7}
+    assert "train: 49 lesions" in capsys.readouterr().out
+
+
+def test_command_names_the_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--data", str(tmp_path / "nowhere"), "--to", str(tmp_path / "split.csv")]) == 1
+    assert "nowhere has none of" in capsys.readouterr().err

@@ -1,0 +1,84 @@
+"""Figures in the documents are those of model/metrics.json, and what the documents name exists."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from skinapp.classifier import Configuration
+from skinapp.models import MODELS
+from tests.serving import ROOT
+from train.calibrate import read_validation
+from train.evaluate import evaluate
+from train.report import with_results
+
+DOCUMENTS = [ROOT / "README.md", MODELS / "README.md"]
+FOLDERS = sorted(path.parent for path in MODELS.glob("*/config.json"))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=["README", "card"])
+def test_results_are_those_of_the_metrics(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    metrics = json.loads((MODELS / "metrics.json").read_text(encoding="utf-8"))
+    assert with_results(text, metrics) == text, "run python -m train.report"
+
+
+def test_the_metrics_are_those_of_the_shipped_weights() -> None:
+    metrics = json.loads((MODELS / "metrics.json").read_text(encoding="utf-8"))
+    assert list(metrics) == [folder.name for folder in FOLDERS]
+    for folder in FOLDERS:
+        assert metrics[folder.name] == json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        configuration = Configuration.read(folder)
+        assert metrics[folder.name]["model"]["sha256"] == configuration.sha256["weights.npz"]
+        assert metrics[folder.name]["calibration"]["tau"] == configuration.tau
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_the_metrics_follow_from_the_validation_logits(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "train.evaluate.RESAMPLES", 2
+    )  # a thousand take ten seconds, and intervals are not compared
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["report"]
+    report = read_validation(folder).part("report")
+    shown = Configuration.read(folder).probabilities(report.logits)
+    fresh = evaluate(report.labels, shown, report.lesion_ids)
+    for figure in ("n", "accuracy", "balanced_accuracy", "macro_f1", "macro_auc", "ece"):
+        assert getattr(fresh, figure) == pytest.approx(metrics[figure])
+    assert fresh.confusion_matrix == metrics["confusion_matrix"]
+    assert np.sum(fresh.confusion_matrix) == fresh.n
+
+
+def test_the_space_s_front_matter() -> None:
+    front = yaml.safe_load((ROOT / "README.md").read_text(encoding="utf-8").split("---")[1])
+    requirements = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    assert front["sdk"] == "gradio"
+    assert f"gradio=={front['sdk_version']}\n" in requirements
+    assert str(front["python_version"]) == "3.11"
+    assert (ROOT / front["app_file"]).is_file()
+    assert front["license"] == "cc-by-nc-4.0"
+    assert len(front["short_description"]) <= 60, "the hub takes no more"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=["README", "card"])
+def test_linked_files_exist(document: Path) -> None:
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text(encoding="utf-8"))
+    missing = [link for link in links if not (document.parent / link).exists()]
+    assert links
+    assert not missing
+
+
+def test_no_photo_of_the_data_set_is_tracked() -> None:
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "skinapp/lesions.py" in tracked
+    assert not re.findall(r"ISIC_\d+\.(?:jpe?g|png)", tracked, re.IGNORECASE)
+
+
+def test_skinapp_never_imports_train() -> None:
+    for path in [ROOT / "app.py", *(ROOT / "skinapp").rglob("*.py")]:
+        assert not re.search(r"^\s*(from|import) train\b", path.read_text(encoding="utf-8"), re.MULTILINE), (
+            path
+        )

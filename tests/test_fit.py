@@ -1,0 +1,342 @@
+"""Real training steps on drawn lesions, sampling, checkpoints, and the command that writes a model folder."""
+
+import csv
+import json
+import shutil
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from skinapp.classifier import Classifier, Configuration
+from skinapp.lesions import CODES
+from skinapp.preprocess import open_photo, to_pixels
+from tests.drawings import draw_lesion, write_dataset
+from train import evaluate
+from train.augment import Augmentation
+from train.calibrate import read_validation
+from train.dataset import Dataset, DatasetError, load_dataset, read_split, split_lesions
+from train.fit import (
+    CHECKPOINT,
+    Epoch,
+    Settings,
+    Trainer,
+    at_size,
+    main,
+    parser,
+    settings_from,
+    train,
+)
+from train.networks import CnnSettings, EfficientNetLite0Settings
+
+SETTINGS = Settings(
+    network=CnnSettings(filters=(4, 8), dropout=0.3),
+    size=32,
+    intermediate=48,
+    epochs=2,
+    batch=8,
+    rate=0.01,
+    warmup=0.5,
+    averaging=0.9,
+)
+
+
+@pytest.fixture(scope="module")
+def parts(dataset_folder: Path) -> tuple[Dataset, Dataset]:
+    """Training lesions at the intermediate size, tune lesions at the network's."""
+    dataset = load_dataset(dataset_folder, lambda image: to_pixels(image, SETTINGS.intermediate, "bicubic"))
+    split = split_lesions(dataset.records)
+    return dataset.part(split, "train"), at_size(dataset.part(split, "tune"), SETTINGS)
+
+
+def uneven(dataset: Dataset, kept: dict[str, int]) -> Dataset:
+    """Only so many photos of the classes named."""
+    seen: Counter[str] = Counter()
+    chosen = []
+    for i, record in enumerate(dataset.records):
+        seen[record.dx] += 1
+        if seen[record.dx] <= kept.get(record.dx, 1000):
+            chosen.append(i)
+    return Dataset(tuple(dataset.records[i] for i in chosen), dataset.pictures[chosen])
+
+
+def state(trainer: Trainer) -> list[np.ndarray]:
+    """Every number that training has changed."""
+    variables = [*trainer.network.variables, *trainer.averaged.variables, *trainer.optimizer.variables]
+    return [np.array(variable) for variable in variables] + trainer.best
+
+
+def test_network_has_as_many_parameters_as_its_layers(parts: tuple[Dataset, Dataset]) -> None:
+    trainer = Trainer(SETTINGS, *parts)
+    convolutions = 9 * (3 * 4 + 4 * 4 + 4 * 8 + 8 * 8)
+    assert trainer.network.count_params() == convolutions + 4 * (4 + 4 + 8 + 8) + 8 * 7 + 7
+
+
+def test_step_changes_every_trainable_weight_and_lowers_the_loss(parts: tuple[Dataset, Dataset]) -> None:
+    trainer = Trainer(replace(SETTINGS, warmup=0.0, epochs=20), *parts)
+    before = [np.array(v) for v in trainer.network.trainable_variables]
+    images, labels = next(iter(trainer.batches(0)))
+    losses = [float(trainer.step(images, labels)) for _ in range(25)]
+    after = [np.array(v) for v in trainer.network.trainable_variables]
+    assert all(np.any(a != b) for a, b in zip(before, after, strict=True))
+    assert np.mean(losses[-5:]) < 0.85 * losses[0]
+
+
+def test_averaged_network_follows_the_trained_one_slowly(parts: tuple[Dataset, Dataset]) -> None:
+    trainer = Trainer(SETTINGS, *parts)
+    start = trainer.network.get_weights()
+    images, labels = next(iter(trainer.batches(0)))
+    trainer.step(images, labels)
+    decay = min(SETTINGS.averaging, 2 / 11)
+    end = zip(trainer.network.get_weights(), trainer.averaged.get_weights(), strict=True)
+    for old, (new, average) in zip(start, end, strict=True):
+        np.testing.assert_allclose(average, decay * old + (1 - decay) * new, atol=1e-5)
+
+
+def test_batches_are_network_inputs_and_soft_labels(parts: tuple[Dataset, Dataset]) -> None:
+    batches = list(Trainer(SETTINGS, *parts).batches(0))
+    assert len(batches) == len(parts[0].records) // 8
+    for images, labels in batches:
+        assert images.shape == (8, 32, 32, 3) and labels.shape == (8, 7)
+
+
+@pytest.mark.parametrize("alike", [False, True], ids=["all photos", "one photo over and over"])
+def test_pictures_depend_on_seed_epoch_and_step_alone(alike: bool, parts: tuple[Dataset, Dataset]) -> None:
+    training = parts[0]
+    if alike:  # so that only augmentation can tell epochs and steps apart
+        training = Dataset(training.records, np.repeat(training.pictures[:1], len(training.records), axis=0))
+
+    def pictures(seed: int, epoch: int) -> list[bytes]:
+        trainer = Trainer(replace(SETTINGS, seed=seed), training, parts[1])
+        return [images.numpy().tobytes() for images, _ in trainer.batches(epoch)]
+
+    first = pictures(1, 0)
+    assert first == pictures(1, 0)
+    assert len({*first, *pictures(1, 1), *pictures(2, 0)}) == 3 * len(first)
+
+
+@pytest.mark.parametrize("sampling", [0.0, 0.5, 1.0])
+def test_classes_are_drawn_in_their_shares(sampling: float, parts: tuple[Dataset, Dataset]) -> None:
+    training = uneven(parts[0], {"df": 2, "vasc": 4, "mel": 6})
+    trainer = Trainer(replace(SETTINGS, sampling=sampling), training, parts[1])
+    counts = np.bincount(training.labels, minlength=7)
+    shares = counts**sampling / np.sum(counts**sampling)
+    total = trainer.steps * SETTINGS.batch
+    drawn = np.bincount(training.labels[trainer._order(0).ravel()], minlength=7)
+    assert np.abs(drawn - shares * total).max() <= 1
+
+
+def test_each_class_goes_through_its_images_in_turn(parts: tuple[Dataset, Dataset]) -> None:
+    training = uneven(parts[0], {"df": 2, "vasc": 4})
+    trainer = Trainer(replace(SETTINGS, sampling=0.0), training, parts[1])
+    orders = [trainer._order(epoch).ravel() for epoch in range(2)]
+    assert not np.array_equal(orders[0], orders[1])
+    times = np.bincount(orders[0], minlength=len(training.labels))
+    for index in range(7):
+        assert np.ptp(times[training.labels == index]) <= 1
+
+
+def test_resumed_run_equals_the_uninterrupted_one_bit_for_bit(
+    parts: tuple[Dataset, Dataset], tmp_path: Path
+) -> None:
+    whole = Trainer(SETTINGS, *parts)
+    train(whole, tmp_path)
+    first = Trainer(SETTINGS, *parts)
+    first.run_epoch()
+    first.save(tmp_path / CHECKPOINT)
+    resumed = Trainer(SETTINGS, *parts)
+    resumed.restore(tmp_path / CHECKPOINT)
+    train(resumed, tmp_path)
+    for expected, found in zip(state(whole), state(resumed), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    timeless = [[replace(e, images_per_second=0, seconds=0) for e in t.history] for t in (whole, resumed)]
+    assert timeless[0] == timeless[1] and len(timeless[0]) == 2
+    assert not (tmp_path / "checkpoint.part.npz").exists()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"batch": 4}, {"augmentation": Augmentation(mixed=0.1)}, {"seed": 2}],
+    ids=lambda other: next(iter(other)),
+)
+def test_checkpoint_of_other_settings_is_refused(
+    other: dict[str, Any], parts: tuple[Dataset, Dataset], tmp_path: Path
+) -> None:
+    Trainer(SETTINGS, *parts).save(tmp_path / CHECKPOINT)
+    with pytest.raises(ValueError, match="written with other settings"):
+        Trainer(replace(SETTINGS, **other), *parts).restore(tmp_path / CHECKPOINT)
+
+
+def test_finished_network_presumes_the_training_lesions_class_mix(parts: tuple[Dataset, Dataset]) -> None:
+    training = uneven(parts[0], {"df": 2, "vasc": 4})
+    trainer = Trainer(replace(SETTINGS, sampling=0.0), training, parts[1])
+    trainer.run_epoch()
+    plain = trainer.logits(parts[1])
+    trainer.averaged.set_weights([weight * 0 for weight in trainer.best])  # it must go back to the best
+    shifted = trainer.finished_network()(parts[1].pictures.astype(np.float32), training=False)
+    prior = np.bincount(training.labels, minlength=7) / len(training.labels)
+    np.testing.assert_allclose(shifted - plain, np.tile(np.log(prior * 7), (len(plain), 1)), atol=1e-4)
+
+
+def past(*areas: float) -> list[Epoch]:
+    return [Epoch(i + 1, 1.0, 0.5, 0.5, area, 100.0, 1.0) for i, area in enumerate(areas)]
+
+
+@pytest.mark.parametrize("areas, epochs_left", [((0.9, 0.8, 0.8), 0), ((0.8, 0.9, 0.8), 1)])
+def test_run_stops_when_patience_ends(
+    areas: tuple[float, ...], epochs_left: int, parts: tuple[Dataset, Dataset], tmp_path: Path
+) -> None:
+    trainer = Trainer(replace(SETTINGS, epochs=4, patience=2), *parts)
+    trainer.history = past(*areas)
+    train(trainer, tmp_path)
+    assert len(trainer.history) == 3 + epochs_left
+
+
+def test_weights_of_the_best_epoch_are_kept(parts: tuple[Dataset, Dataset]) -> None:
+    trainer = Trainer(SETTINGS, *parts)
+    untrained = trainer.best
+    trainer.history = past(1.1)  # an epoch that none can surpass
+    trainer.run_epoch()
+    assert all(map(np.array_equal, trainer.best, untrained))
+    trainer.history = past(0.0)
+    trainer.run_epoch()
+    assert all(map(np.array_equal, trainer.best, trainer.averaged.get_weights()))
+    assert not all(map(np.array_equal, trainer.best, untrained))
+
+
+def test_missing_class_is_named(parts: tuple[Dataset, Dataset]) -> None:
+    with pytest.raises(DatasetError, match="labelled df, vasc:"):
+        Trainer(SETTINGS, uneven(parts[0], {"df": 0, "vasc": 0}), parts[1])
+
+
+def test_command_line_without_options_is_the_shipped_settings() -> None:
+    assert settings_from(parser().parse_args(["--data", "x"])) == Settings()
+
+
+def test_command_line_sets_every_group() -> None:
+    words = ["--data", "x", "--network", "cnn", "--filters", "8", "16", "--kernel-size", "5", "3"]
+    words += ["--activation", "elu", "--rate", "0.01", "--mixed", "0.1", "--seed", "4"]
+    assert settings_from(parser().parse_args(words)) == Settings(
+        network=CnnSettings(filters=(8, 16), kernel_size=(5, 3), activation="elu"),
+        augmentation=Augmentation(mixed=0.1),
+        rate=0.01,
+        seed=4,
+    )
+
+
+def test_command_line_switch() -> None:
+    options = parser().parse_args(["--data", "x", "--no-imagenet", "--drop-path", "0"])
+    assert settings_from(options).network == EfficientNetLite0Settings(imagenet=False, drop_path=0.0)
+
+
+@pytest.fixture
+def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluate, "RESAMPLES", 10)  # a thousand for each of two tables take long
+
+
+def command(data: Path, out: Path, *more: str) -> int:
+    words = [
+        "--network=cnn",
+        "--filters",
+        "4",
+        "8",
+        "--epochs=1",
+        "--batch=8",
+        "--intermediate=100",
+        "--views=2",
+    ]
+    return main(["--data", str(data), "--out", str(out), *words, "--views", "2", *more])
+
+
+@pytest.fixture(scope="module")
+def trained(dataset_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder as the command leaves it."""
+    out = tmp_path_factory.mktemp("runs") / "new" / "cnn"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluate, "RESAMPLES", 10)
+        assert command(dataset_folder, out) == 0
+    return out
+
+
+def test_command_leaves_a_complete_model_folder(trained: Path) -> None:
+    written = {path.name for path in trained.iterdir()}
+    assert {"config.json", "network.json", "weights.npz"} <= written
+    assert {"split.csv", "history.csv", "validation.csv", "metrics.json"} <= written
+    with (trained / "history.csv").open(newline="") as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["1"]
+    assert "NaN" not in (trained / "metrics.json").read_text()
+
+
+def test_classifier_loads_what_the_command_wrote(trained: Path) -> None:
+    classifier = Classifier(trained)
+    answers = [classifier(draw_lesion(code, 50, (150, 112))).probabilities for code in CODES]
+    np.testing.assert_allclose(np.sum(answers, axis=1), 1)
+    assert np.ptp(answers, axis=0).max() > 1e-4
+
+
+def test_configuration_says_how_the_weights_came_about(trained: Path, dataset_folder: Path) -> None:
+    found = Configuration.read(trained)
+    assert found.network == "cnn" and found.settings["network"]["filters"] == [4, 8]
+    assert found.command.startswith(f"python -m train.fit --data {dataset_folder} ")
+    assert {"python", "tensorflow", "keras", "numpy", "pillow"} <= found.versions.keys()
+    split = read_split(trained / "split.csv")
+    with (dataset_folder / "HAM10000_metadata.csv").open(newline="") as file:
+        labels = [row["dx"] for row in csv.DictReader(file) if split[row["lesion_id"]] == "train"]
+    np.testing.assert_allclose(found.prior, [labels.count(code) / len(labels) for code in CODES], atol=1e-6)
+    assert json.loads((trained / "config.json").read_text())["settings"]["epochs"] == 1
+
+
+def test_validation_logits_are_those_of_the_held_out_lesions(trained: Path, dataset_folder: Path) -> None:
+    validation, split = read_validation(trained), read_split(trained / "split.csv")
+    assert set(validation.lesion_ids) == {lesion for lesion, part in split.items() if part != "train"}
+    assert [split[lesion] for lesion in validation.lesion_ids] == validation.parts.tolist()
+    classifier = Classifier(trained)
+    for image_id, logits in list(zip(validation.image_ids, validation.logits, strict=True))[::5]:
+        shown = classifier(open_photo(dataset_folder / "images" / f"{image_id}.jpg")).probabilities
+        np.testing.assert_allclose(classifier.configuration.probabilities(logits), shown, atol=1e-4)
+
+
+def test_command_resumes_and_refuses_other_settings(
+    trained: Path,
+    dataset_folder: Path,
+    tmp_path: Path,
+    few_resamples: None,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    again = Path(shutil.copytree(trained, tmp_path / "again"))
+    (again / "weights.npz").unlink()
+    assert command(dataset_folder, again, "--resume") == 0
+    assert "resumed after epoch 1" in capsys.readouterr().out
+    with np.load(trained / "weights.npz") as before, np.load(again / "weights.npz") as after:
+        assert all(np.array_equal(before[name], after[name]) for name in before.files)
+    assert command(dataset_folder, again, "--resume", "--rate", "0.5") == 1
+    assert "other settings" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "lesions, said",
+    [
+        ({code: 9 for code in CODES if code != "df"}, "No training lesion is labelled df"),
+        (dict.fromkeys(CODES, 2), "lesion"),  # none is left for tune
+        (dict.fromkeys(CODES, 5), "lesion"),  # none is left for report
+    ],
+    ids=["a class is missing", "no tune lesion", "no report lesion"],
+)
+def test_data_set_that_is_too_small_is_explained(
+    lesions: dict[str, int], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_dataset(tmp_path / "data", lesions)
+    assert command(tmp_path / "data", tmp_path / "out") == 1
+    error = capsys.readouterr().err.strip()
+    assert said in error and "\n" not in error and "array" not in error
+
+
+def test_output_folder_that_is_a_file_is_named(
+    dataset_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "taken").touch()
+    assert command(dataset_folder, tmp_path / "taken") == 1
+    assert "taken" in capsys.readouterr().err
