@@ -29,10 +29,11 @@ benchmarks: $(VENV)/app.done
 
 # An installed Chromium or Chrome if there is one, else Debian's package as root, else Playwright's own.
 browser: $(VENV)/test.done
-	@if command -v chromium chromium-browser google-chrome google-chrome-stable >/dev/null 2>&1; then :; \
-	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
-		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q chromium; \
-	else $(BIN)/playwright install chromium; fi
+	@for name in chromium chromium-browser google-chrome google-chrome-stable; do \
+		command -v $$name >/dev/null 2>&1 && exit 0; done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 && apt-get update -q \
+		&& DEBIAN_FRONTEND=noninteractive apt-get install -y -q chromium; then exit 0; fi; \
+	$(BIN)/playwright install chromium
 
 $(VENV)/created.done:
 	@if [ -z "$(PYTHON)" ]; then \

@@ -15,7 +15,7 @@ import tensorflow as tf
 from PIL import Image
 
 from skinapp.classifier import load
-from skinapp.models import ModelError, model_folders
+from skinapp.models import ModelError, default_model
 from skinapp.preprocess import to_input
 from skinapp.saliency import grad_cam
 
@@ -38,7 +38,7 @@ def main() -> int:
     parser.add_argument("--model", type=Path, help="a model folder (default: SKINAPP_MODEL or model/fast)")
     options = parser.parse_args()
     try:
-        classifier = load(options.model or next(iter(model_folders().values())))
+        classifier = load(options.model or default_model())
     except ModelError as error:
         print(error, file=sys.stderr)
         return 2

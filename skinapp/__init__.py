@@ -1,5 +1,11 @@
 """skinapp: seven class probabilities and a saliency map for a dermatoscopic photograph. Not a medical device."""
 
+import os
+
+os.environ["KERAS_BACKEND"] = (
+    "tensorflow"  # whatever else a shell or ~/.keras prefers; before Keras is imported
+)
+
 __version__ = "0.1.0"
 
 NOTICE = (

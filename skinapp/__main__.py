@@ -8,7 +8,7 @@ from pathlib import Path
 
 from skinapp import NOTICE
 from skinapp.lesions import CODES
-from skinapp.models import ModelError, model_folders
+from skinapp.models import ModelError, default_model
 from skinapp.preprocess import PhotoError
 
 
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
-        folder = options.model or next(iter(model_folders().values()))
+        folder = options.model or default_model()
         if options.overlay:
             options.overlay.mkdir(parents=True, exist_ok=True)
         from skinapp.classifier import (
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
+        print(error, file=sys.stderr)
         return 2
 
     if not options.json:

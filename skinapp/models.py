@@ -32,3 +32,8 @@ def model_folders() -> dict[str, Path]:
             f"{MODELS / DEFAULT_MODEL} is missing: restore it, or name a model folder in SKINAPP_MODEL."
         )
     return {DEFAULT_MODEL: shipped.pop(DEFAULT_MODEL)} | shipped
+
+
+def default_model() -> Path:
+    """The folder of the model that is used where none is named. Raises ModelError."""
+    return next(iter(model_folders().values()))

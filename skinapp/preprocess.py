@@ -52,7 +52,7 @@ def open_photo(source: bytes | str | os.PathLike[str]) -> Image.Image:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _refuse_unsuitable(image)
             image.load()
-            upright = ImageOps.exif_transpose(image)
+            return _to_rgb(ImageOps.exif_transpose(image))
     except PhotoError:
         raise
     except Image.DecompressionBombError:
@@ -65,7 +65,6 @@ def open_photo(source: bytes | str | os.PathLike[str]) -> Image.Image:
         raise PhotoError("This photo needs more memory than there is: save it as a smaller JPEG.") from None
     except Exception:  # noqa: BLE001  # Pillow's plugins raise nearly every kind of error on damaged files
         raise PhotoError("This picture is damaged or cut short: export or copy it again.") from None
-    return _to_rgb(upright)
 
 
 def centre_square(image: Image.Image) -> Image.Image:
@@ -89,16 +88,22 @@ def to_input(image: Image.Image, size: int, resampling: str) -> np.ndarray:
 
 
 def _read(path: Path) -> bytes:
+    """The file's bytes; of one whose size nobody tells, at most one more than is allowed, so that the caller sees it."""
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise PhotoError(
-                f"This file is larger than {MOST_BYTES // 2**20} MB: save the photo as a smaller JPEG."
-            )
-        return path.read_bytes()
+        if path.exists() and not path.is_file() and not path.is_dir():  # a device or a pipe may never end
+            raise PhotoError("This is no file: name a JPEG or PNG photo.")
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size > MOST_BYTES:
+                raise PhotoError(_too_heavy())
+            return file.read(MOST_BYTES + 1)
     except OSError as error:
         raise PhotoError(
             f"This file cannot be opened ({error.strerror}): check its name and rights."
         ) from None
+
+
+def _too_heavy() -> str:
+    return f"This file is larger than {MOST_BYTES // 2**20} MB: save the photo as a smaller JPEG."
 
 
 def _too_large() -> str:
@@ -115,8 +120,7 @@ def _refuse_unsuitable(image: Image.Image) -> None:
             f"This picture has {width} x {height} pixels; at least {SMALLEST_SIDE} on each side are needed: "
             "take the photo at a higher resolution."
         )
-    # An MPO is the JPEG of phones that append a second view; its first one is the photo.
-    if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
+    if _holds_several(image):
         raise PhotoError("This file holds more than one picture: save the one to be read as JPEG or PNG.")
     sixteen_bits = image.mode.startswith("I;16")
     if (
@@ -132,6 +136,19 @@ def _refuse_unsuitable(image: Image.Image) -> None:
             f"This picture's colours are stored as {image.mode}, which cannot be read faithfully: "
             "save it as an RGB JPEG or PNG."
         )
+
+
+def _holds_several(image: Image.Image) -> bool:
+    if image.format == "MPO":  # the JPEG of phones that append a second view; the first one is the photo
+        return False
+    if image.format != "TIFF":
+        return getattr(image, "n_frames", 1) > 1
+    try:  # counting the pages of a TIFF takes minutes where somebody made thousands
+        image.seek(1)
+    except EOFError:
+        image.seek(0)
+        return False
+    return True
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

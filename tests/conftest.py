@@ -3,6 +3,7 @@
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow, whose notes would bury pytest's
+os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ["MPLBACKEND"] = "Agg"
 os.environ.pop("SKINAPP_MODEL", None)  # the tests' answers do not depend on the user's choice
 

@@ -20,9 +20,7 @@ STARTS_WITHIN = 120.0  # seconds; a busy machine takes long over its first impor
 @contextmanager
 def running_app(log: Path, **environment: str) -> Iterator[str]:
     """Start `python app.py` on a free port and stop it afterwards. Returns its address; its output goes to `log`."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     settings = {"GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port), "NO_PROXY": "127.0.0.1"}
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -39,6 +37,13 @@ def running_app(log: Path, **environment: str) -> Iterator[str]:
         finally:
             process.terminate()
             process.wait(30)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 @contextmanager

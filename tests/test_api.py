@@ -13,7 +13,7 @@ from PIL import Image
 
 from skinapp.classifier import load
 from skinapp.lesions import CODES
-from skinapp.models import model_folders
+from skinapp.models import default_model
 from skinapp.reading import read
 from skinapp.saliency import overlay
 from tests.drawings import draw_lesion
@@ -57,7 +57,7 @@ def test_classify_gives_what_reading_gives(client: Client, photo: Path) -> None:
     assert sum(answer["probabilities"].values()) == pytest.approx(1)
     assert answer["label"] == max(CODES, key=answer["probabilities"].__getitem__)
     assert "Not a medical device" in answer["notice"]
-    here = read(photo, load(next(iter(model_folders().values())))).as_json()
+    here = read(photo, load(default_model())).as_json()
     assert answer["model"] == here["model"]
     assert answer["probabilities"] == pytest.approx(here["probabilities"], abs=1e-5)
     assert client.predict(handle_file(photo), "fast", api_name="/classify") == answer
@@ -67,7 +67,7 @@ def test_classify_gives_what_reading_gives(client: Client, photo: Path) -> None:
 def test_explain_gives_the_overlay_of_the_class(client: Client, photo: Path, code: str | None) -> None:
     arguments = [handle_file(photo)] if code is None else [handle_file(photo), code]
     picture, answer = client.predict(*arguments, api_name="/explain")
-    reading = read(photo, load(next(iter(model_folders().values()))))
+    reading = read(photo, load(default_model()))
     saliency = reading.saliency(code)
     assert answer["label"] == saliency.code == (code or reading.top.code)
     assert answer["evidence"] is saliency.evidence

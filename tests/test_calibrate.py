@@ -17,6 +17,7 @@ from train.calibrate import (
     error_by_chance,
     fit_temperature,
     read_validation,
+    write_logits,
 )
 from train.dataset import Dataset, load_dataset, split_lesions
 from train.evaluate import expected_calibration_error
@@ -120,7 +121,8 @@ def folder(model_folder: Path, tmp_path: Path) -> Path:
 
 def test_model_folder_gets_logits_and_calibration(folder: Path, seen: dict[str, Dataset]) -> None:
     before = Configuration.read(folder)
-    calibrate_model(folder, seen)
+    write_logits(folder, seen)
+    calibrate_model(folder)
     validation, after = read_validation(folder), Configuration.read(folder)
     records = [*seen["tune"].records, *seen["report"].records]
     assert validation.image_ids == [record.image_id for record in records]
@@ -138,16 +140,20 @@ def test_model_folder_gets_logits_and_calibration(folder: Path, seen: dict[str, 
 
 
 def test_report_lesions_have_no_say(folder: Path, seen: dict[str, Dataset]) -> None:
-    calibrate_model(folder, seen)
+    write_logits(folder, seen)
+    calibrate_model(folder)
     before = Configuration.read(folder)
     report = seen["report"]
-    calibrate_model(folder, seen | {"report": Dataset(report.records[::-1], 255 - report.pictures)})
+    write_logits(folder, seen | {"report": Dataset(report.records[::-1], 255 - report.pictures)})
+    calibrate_model(folder)
     assert Configuration.read(folder) == before
 
 
 def test_tune_lesions_have_their_say(folder: Path, seen: dict[str, Dataset]) -> None:
-    calibrate_model(folder, seen)
+    write_logits(folder, seen)
+    calibrate_model(folder)
     before = Configuration.read(folder)
     tune = seen["tune"]
-    calibrate_model(folder, seen | {"tune": Dataset(tune.records[::-1], tune.pictures)})
+    write_logits(folder, seen | {"tune": Dataset(tune.records[::-1], tune.pictures)})
+    calibrate_model(folder)
     assert Configuration.read(folder) != before

@@ -42,7 +42,7 @@ def test_the_metrics_follow_from_the_validation_logits(folder: Path, monkeypatch
     monkeypatch.setattr(
         "train.evaluate.RESAMPLES", 2
     )  # a thousand take ten seconds, and intervals are not compared
-    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["report"]
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     report = read_validation(folder).part("report")
     shown = Configuration.read(folder).probabilities(report.logits)
     fresh = evaluate(report.labels, shown, report.lesion_ids)

@@ -320,8 +320,8 @@ def test_command_resumes_and_refuses_other_settings(
     "lesions, said",
     [
         ({code: 9 for code in CODES if code != "df"}, "No training lesion is labelled df"),
-        (dict.fromkeys(CODES, 2), "lesion"),  # none is left for tune
-        (dict.fromkeys(CODES, 5), "lesion"),  # none is left for report
+        (dict.fromkeys(CODES, 1), "No lesion is left for validation"),
+        (dict.fromkeys(CODES, 2), "No lesion is left for validation"),  # for report
     ],
     ids=["a class is missing", "no tune lesion", "no report lesion"],
 )
@@ -340,3 +340,43 @@ def test_output_folder_that_is_a_file_is_named(
     (tmp_path / "taken").touch()
     assert command(dataset_folder, tmp_path / "taken") == 1
     assert "taken" in capsys.readouterr().err
+
+
+def test_three_lesions_a_class_are_enough(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "data", 3)
+    assert command(tmp_path / "data", tmp_path / "out") == 0
+    Classifier(tmp_path / "out")
+
+
+def test_a_run_is_not_overwritten_unasked(
+    dataset_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "checkpoint.npz").write_bytes(b"days of work")
+    assert command(dataset_folder, tmp_path) == 1
+    assert "add --resume" in capsys.readouterr().err
+    assert (tmp_path / "checkpoint.npz").read_bytes() == b"days of work"
+    assert command(dataset_folder, tmp_path, "--resume") == 1  # it is no checkpoint
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "more, said",
+    [
+        (["--network", "efficientnet-lite0"], "has no filters"),
+        (["--filters", "512", "1024"], "use fewer filters"),
+        (["--batch", "0"], "at least one picture"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_before_training(
+    more: list[str], said: str, dataset_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(dataset_folder, tmp_path / "out", *more) == 1
+    error = capsys.readouterr().err.strip()
+    assert said in error and "\n" not in error
+    assert not (tmp_path / "out" / "history.csv").exists()
+
+
+@pytest.mark.parametrize("more", [["--views", "3"], ["--resampling", "nearest"]])
+def test_unknown_choices_are_refused(more: list[str], dataset_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit):
+        command(dataset_folder, tmp_path / "out", *more)

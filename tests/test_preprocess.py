@@ -381,3 +381,41 @@ def test_path_and_bytes_give_the_same_picture(tmp_path: Path) -> None:
     DRAWN.save(path)
     for source in (path, str(path), path.read_bytes()):
         assert np.array_equal(np.asarray(open_photo(source)), np.asarray(DRAWN))
+
+
+def test_a_damaged_palette_is_a_damaged_photo() -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 100, 100, 8, 3, 0, 0, 0)
+    rows = zlib.compress((b"\0" + bytes(100)) * 100)
+    chunks = [(b"IHDR", header), (b"PLTE", bytes(12)), (b"tRNS", bytes(300)), (b"IDAT", rows), (b"IEND", b"")]
+    with pytest.raises(PhotoError, match="damaged"):  # more transparencies than colours
+        open_photo(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*one) for one in chunks))
+
+
+def test_a_tiff_of_thousands_of_pages_is_refused_at_once() -> None:
+    page = io.BytesIO()
+    Image.new("L", (100, 100)).save(page, "TIFF")
+    first = page.getvalue()
+    # A chain of empty directories after the first page, as cheap to make as it is dear to count.
+    offset = int.from_bytes(first[4:8], "little")
+    entries = int.from_bytes(first[offset : offset + 2], "little")
+    link = offset + 2 + 12 * entries
+    data = bytearray(first)
+    directory = bytes(data[offset:link])
+    for _ in range(20_000):
+        start = len(data)
+        data[link : link + 4] = start.to_bytes(4, "little")
+        data += directory + bytes(4)
+        link = start + len(directory)
+    started = time.perf_counter()
+    with pytest.raises(PhotoError, match="more than one picture"):
+        open_photo(bytes(data))
+    assert time.perf_counter() - started < 1
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="a device of Unix")
+def test_a_device_is_not_read() -> None:
+    with pytest.raises(PhotoError, match="no file"):
+        open_photo("/dev/zero")

@@ -12,7 +12,7 @@ from tf_keras_vis.utils.scores import CategoricalScore
 
 from skinapp.classifier import Classifier, load
 from skinapp.lesions import CODES
-from skinapp.models import model_folders
+from skinapp.models import default_model
 from skinapp.preprocess import to_input
 from skinapp.saliency import SaliencyMap, grad_cam, heat, legend_colours, overlay
 from tests.drawings import draw_lesion
@@ -20,7 +20,7 @@ from tests.drawings import draw_lesion
 
 @pytest.fixture(params=["tiny", "shipped"])
 def classifier(request: pytest.FixtureRequest, model_folder: Path) -> Classifier:
-    return load(model_folder if request.param == "tiny" else next(iter(model_folders().values())))
+    return load(model_folder if request.param == "tiny" else default_model())
 
 
 @pytest.mark.parametrize("code", ["mel", "nv", "vasc"])

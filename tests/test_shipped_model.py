@@ -9,7 +9,7 @@ from sklearn.metrics import balanced_accuracy_score
 
 from skinapp.classifier import load
 from skinapp.lesions import CODES
-from skinapp.models import MODELS, model_folders
+from skinapp.models import MODELS, default_model
 from skinapp.preprocess import open_photo, to_pixels
 
 IMAGES = MODELS.parent.parent / "shared" / "data" / "ham10000" / "images"
@@ -29,7 +29,7 @@ def fixed_report_photos() -> list[tuple[Path, int]]:
 
 @pytest.mark.skipif(not IMAGES.is_dir(), reason="needs HAM10000 in ../shared/data/ham10000")
 def test_balanced_accuracy_on_fixed_report_photos() -> None:
-    classifier = load(next(iter(model_folders().values())))
+    classifier = load(default_model())
     configuration = classifier.configuration
     photos = fixed_report_photos()
     assert len(photos) >= 60

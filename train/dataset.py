@@ -30,7 +30,6 @@ SPLIT_SEED = (
 VALIDATION_SHARE = 1 / 6  # of the lesions of each class, halved into tune and report
 METADATA_NAMES = ("HAM10000_metadata.csv", "HAM10000_metadata", "metadata.csv")
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
-NAMED_AT_MOST = 20  # of one kind of fault; the count is always given
 
 
 class DatasetError(ValueError):
@@ -113,7 +112,8 @@ def split_lesions(records: Iterable[Record], seed: int = SPLIT_SEED) -> dict[str
     ) in CODES:  # a generator per class: adding lesions of one class leaves the other classes' split alone
         lesions = sorted(by_class[dx])
         np.random.default_rng([seed, CODES.index(dx)]).shuffle(lesions)
-        held = round(len(lesions) * VALIDATION_SHARE)
+        # In a small class at least one lesion for each half, but never the last one that could be learned from.
+        held = max(round(len(lesions) * VALIDATION_SHARE), min(2, len(lesions) - 1))
         for position, lesion in enumerate(lesions):
             split[lesion] = "train" if position >= held else PARTS[1 + position % 2]
     return split
@@ -234,8 +234,7 @@ def _raise(labels: Path, faults: dict[str, list[str]]) -> None:
     for fault, found in faults.items():
         names = list(dict.fromkeys(found))  # a lesion of three images is still one
         if names:
-            more = f" and {len(names) - NAMED_AT_MOST} more" if len(names) > NAMED_AT_MOST else ""
-            lines.append(f"  {len(names)} {fault}: {', '.join(names[:NAMED_AT_MOST])}{more}")
+            lines.append(f"  {len(names)} {fault}: {', '.join(names)}")
     if lines:
         raise DatasetError(f"{labels} and its images do not fit together:\n" + "\n".join(lines))
 

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from skinapp.classifier import Classifier
 from skinapp.lesions import CODES
-from skinapp.models import ModelError, model_folders
+from skinapp.models import ModelError, default_model
 from skinapp.preprocess import to_pixels
 from train.dataset import Dataset, DatasetError, Record, load_labelled
 
@@ -41,7 +41,8 @@ HEADLINE = (
 
 @dataclass(frozen=True)
 class ClassFigures:
-    """Figures of one class; None where they are undefined, because no photo has the class or all have it."""
+    """Figures of one class; None where they are undefined: all of them where no photo has the class,
+    precision also where it is never the most probable one, the area also where all photos have it."""
 
     precision: float | None
     recall: float | None
@@ -52,7 +53,8 @@ class ClassFigures:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All figures of one evaluation. Macro figures are means over the classes that occur.
+    """All figures of one evaluation. Macro figures are means over the classes that occur; a precision that is undefined counts as 0 there,
+    as in scikit-learn.
 
     confusion_matrix: rows are the true class, columns the most probable one, both in the order of CODES.
     confidence_intervals: 95 %, by figure; bootstrap over lesions, percentiles.
@@ -76,9 +78,10 @@ def evaluate(labels: np.ndarray, probabilities: np.ndarray, lesions: Sequence[st
     """labels: int (N,) indices into CODES; probabilities: float (N, 7), rows sum to 1; lesions: N ids -> Evaluation."""
     figures = headline(labels, probabilities)
     precision, recall, f1, support = _by_class(labels, probabilities)
+    predicted = np.bincount(probabilities.argmax(1), minlength=len(CODES))
     per_class = {
         code: ClassFigures(
-            precision=float(precision[i]) if support[i] else None,
+            precision=float(precision[i]) if predicted[i] and support[i] else None,
             recall=float(recall[i]) if support[i] else None,
             f1=float(f1[i]) if support[i] else None,
             auc=class_auc(labels, probabilities, i),
@@ -194,7 +197,7 @@ def write_predictions(path: Path, records: Sequence[Record], probabilities: np.n
 
 
 def predict(dataset: Dataset, classifier: Classifier) -> np.ndarray:
-    """The probabilities that the app shows. Pictures as prepared by `prepare` -> float64 (N, 7)."""
+    """The probabilities that the app shows. Pictures from `to_pixels` -> float64 (N, 7)."""
     return classifier.configuration.probabilities(classifier.logits(dataset.pictures))
 
 
@@ -218,7 +221,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--predictions", type=Path, help="write each photo's probabilities to this CSV")
     options = parser.parse_args(arguments)
     try:
-        classifier = Classifier(options.model or next(iter(model_folders().values())))
+        classifier = Classifier(options.model or default_model())
         size, resampling = classifier.configuration.input_size, classifier.configuration.resampling
         dataset = load_labelled(
             options.images, options.labels, lambda photo: to_pixels(photo, size, resampling), options.part
@@ -236,7 +239,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
+        print(error, file=sys.stderr)
         return 1
     return 0
 

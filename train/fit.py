@@ -20,6 +20,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow, whose notes are not about training
 
@@ -31,17 +32,19 @@ from tqdm import tqdm
 
 from skinapp.classifier import FORMAT, Configuration
 from skinapp.lesions import CODES
-from skinapp.preprocess import open_photo, to_pixels
+from skinapp.models import ModelError
+from skinapp.preprocess import RESAMPLING, open_photo, to_pixels
 from train.augment import Augmentation, augment
-from train.calibrate import calibrate_model
+from train.calibrate import calibrate_model, write_logits
 from train.dataset import Dataset, DatasetError, load_dataset, split_lesions, write_split
 from train.evaluate import macro_auc
-from train.export import write_model
+from train.export import check_size, write_model
 from train.imagenet import WeightsError
 from train.networks import CnnSettings, EfficientNetLite0Settings, build
 from train.report import write_report
 
 CHECKPOINT = "checkpoint.npz"
+CHOICES: dict[str, tuple] = {"views": (1, 2, 4, 8), "resampling": tuple(RESAMPLING)}
 NETWORKS = {"efficientnet-lite0": EfficientNetLite0Settings, "cnn": CnnSettings}
 
 
@@ -103,6 +106,8 @@ class Trainer:
             )
         self.prior = counts / counts.sum()
         self.drawn = self.prior**settings.sampling / (self.prior**settings.sampling).sum()
+        if settings.batch < 1:
+            raise ValueError("A batch needs at least one picture.")
         self.steps = max(1, len(self.labels) // settings.batch)
         self.optimizer = keras.optimizers.AdamW(
             self._schedule(), weight_decay=settings.weight_decay, clipnorm=5.0
@@ -297,7 +302,7 @@ def uncalibrated(trainer: Trainer, name: str, command: str) -> Configuration:
 def at_size(dataset: Dataset, settings: Settings) -> Dataset:
     """The same records as the app would see them: read again from their files through `to_pixels`."""
     if not dataset.records:
-        raise DatasetError("No lesion is left for validation: at least one class must have nine lesions.")
+        raise DatasetError("No lesion is left for validation: at least one class must have three lesions.")
     pictures = [to_pixels(open_photo(r.path), settings.size, settings.resampling) for r in dataset.records]
     return Dataset(dataset.records, np.stack(pictures))
 
@@ -336,6 +341,8 @@ def parser() -> argparse.ArgumentParser:
             taken.add(f.name)
             several = isinstance(default, tuple)
             how: dict[str, Any] = {"type": type(default[0]) if several else type(default)}
+            if f.name in CHOICES:
+                how["choices"] = CHOICES[f.name]
             if several:
                 how["nargs"] = "+"
             elif isinstance(default, bool):
@@ -348,7 +355,15 @@ def parser() -> argparse.ArgumentParser:
 
 
 def settings_from(options: argparse.Namespace) -> Settings:
-    """Settings with what the command line names, and defaults for the rest."""
+    """Settings with what the command line names, and defaults for the rest.
+
+    Raises ValueError for an option of the other network.
+    """
+    own = {f.name for f in fields(NETWORKS[options.network])}
+    foreign = {f.name for network in NETWORKS.values() for f in fields(network)} - own
+    wrong = sorted(name for name in foreign if hasattr(options, name))
+    if wrong:
+        raise ValueError(f"The network {options.network} has no {', '.join(wrong)}: leave it out.")
 
     def filled(group: type, **more: Any) -> Any:
         named = {f.name: getattr(options, f.name) for f in fields(group) if hasattr(options, f.name)}
@@ -361,10 +376,12 @@ def settings_from(options: argparse.Namespace) -> Settings:
 def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parser().parse_args(arguments)
-    settings = settings_from(options)
     out = options.out or Path("runs") / options.network
     try:
+        settings = settings_from(options)
         out.mkdir(parents=True, exist_ok=True)
+        if (out / CHECKPOINT).exists() and not options.resume:
+            raise ValueError(f"{out} holds the checkpoint of a run: add --resume, or use another --out.")
         dataset = load_dataset(
             options.data, lambda image: to_pixels(image, settings.intermediate, settings.resampling)
         )
@@ -372,19 +389,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         write_split(out / "split.csv", dataset.records, split)
         seen = {part: at_size(dataset.part(split, part), settings) for part in ("tune", "report")}
         trainer = Trainer(settings, dataset.part(split, "train"), seen["tune"])
-        if options.resume and (out / CHECKPOINT).exists():
+        check_size(trainer.network)
+        if (out / CHECKPOINT).exists():
             trainer.restore(out / CHECKPOINT)
             print(f"resumed after epoch {len(trainer.history)}", flush=True)
         train(trainer, out)
-        command = " ".join(["python -m train.fit", *arguments])
+        command = " ".join(["python -m train.fit", *(a for a in arguments if a != "--resume")])
         write_model(out, trainer.finished_network(), uncalibrated(trainer, options.network, command))
-        calibrate_model(out, seen)
+        write_logits(out, seen)
+        calibrate_model(out)
         write_report(out)
-    except (DatasetError, WeightsError, ValueError) as error:
+    except (DatasetError, WeightsError, ModelError, ValueError, BadZipFile) as error:
         print(error, file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
+        print(error, file=sys.stderr)
         return 1
     return 0
 

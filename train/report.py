@@ -1,4 +1,4 @@
-"""Writes a model folder's metrics.json and figures from its validation logits, and the documents from those.
+"""Writes a model folder's calibration, metrics.json and figures from its validation logits, and the documents from those.
 
 python -m train.report                    # model/*, model/metrics.json, model/README.md and README.md; a minute
 python -m train.report --model runs/cnn   # one folder of your own
@@ -20,7 +20,7 @@ from skinapp.classifier import Configuration, probabilities
 from skinapp.lesions import BY_CODE, CODES
 from skinapp.models import MODELS, ModelError
 from train import figures
-from train.calibrate import Validation, calibrate, error_by_chance, read_validation
+from train.calibrate import Validation, calibrate, calibrate_model, error_by_chance, read_validation
 from train.evaluate import HEADLINE, evaluate, expected_calibration_error
 
 ROOT = MODELS.parent
@@ -40,8 +40,8 @@ def write_report(folder: Path) -> None:
     )
     figures.learning_curves(folder / "history.csv", folder / "learning_curves.png")
     figures.confusion_matrix(
-        metrics["report"]["confusion_matrix"],
-        f"Report lesions, {metrics['report']['n']} photos",
+        metrics["confusion_matrix"],
+        f"Report lesions, {metrics['n']} photos",
         folder / "confusion_matrix.png",
     )
     title = f"All validation lesions, cross-fitted, {len(crossed)} photos"
@@ -51,7 +51,7 @@ def write_report(folder: Path) -> None:
 def measure(
     folder: Path, configuration: Configuration, validation: Validation, crossed: np.ndarray
 ) -> dict[str, Any]:
-    """All figures of one network, in the form of metrics.json. crossed: float (N, 7), from `cross_fitted`."""
+    """All figures of one network, in the form of metrics.json: those of `Evaluation` on report lesions, and more. crossed: float (N, 7), from `cross_fitted`."""
     prior = np.array(configuration.prior)
     report = validation.part("report")
     shown = configuration.probabilities(report.logits)
@@ -59,7 +59,7 @@ def measure(
     with (folder / "history.csv").open(newline="", encoding="utf-8") as file:
         history = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
     best = max(history, key=lambda epoch: epoch["tune_macro_auc"])
-    return {
+    return asdict(evaluate(report.labels, shown, report.lesion_ids)) | {
         "model": {
             "name": folder.resolve().name,
             "network": configuration.network,
@@ -80,7 +80,6 @@ def measure(
             "ece_after": expected_calibration_error(report.labels, shown),
             "ece_by_chance": error_by_chance(shown),
         },
-        "report": asdict(evaluate(report.labels, shown, report.lesion_ids)),
         "cross_fitted": asdict(evaluate(validation.labels, crossed, validation.lesion_ids)),
     }
 
@@ -99,7 +98,7 @@ def results_table(metrics: dict[str, Any]) -> str:
     """Markdown: the headline figures of every network in `model/metrics.json`, then a table per class."""
     lines = ["| figure | " + " | ".join(f"{name}: report | {name}: cross-fitted" for name in metrics) + " |"]
     lines.append("|---|" + "---|" * 2 * len(metrics))
-    evaluations = [network[part] for network in metrics.values() for part in ("report", "cross_fitted")]
+    evaluations = [part for network in metrics.values() for part in (network, network["cross_fitted"])]
     lines.append(
         "| photos (lesions) | " + " | ".join(f"{e['n']} ({e['lesions']})" for e in evaluations) + " |"
     )
@@ -108,7 +107,12 @@ def results_table(metrics: dict[str, Any]) -> str:
         for evaluation in evaluations:
             low, high = evaluation["confidence_intervals"][figure]
             cells.append(f"**{_short(evaluation[figure])}** [{_short(low)}, {_short(high)}]")
-        name = figure.replace("_", " ").replace("ece", "calibration error (ECE)").replace("auc", "AUC")
+        name = (
+            figure.replace("_", " ")
+            .replace("ece", "calibration error (ECE)")
+            .replace("auc", "AUC")
+            .replace("f1", "F1")
+        )
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     for name, network in metrics.items():
         lines += [
@@ -150,10 +154,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         if options.model:
+            calibrate_model(options.model)
             write_report(options.model)
             return 0
         metrics = {}
         for folder in sorted(path.parent for path in MODELS.glob("*/config.json")):
+            calibrate_model(folder)
             write_report(folder)
             metrics[folder.name] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         (MODELS / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
@@ -164,7 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
+        print(error, file=sys.stderr)
         return 1
     return 0
 

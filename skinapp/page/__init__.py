@@ -1,19 +1,18 @@
 """The Gradio page. It paints before TensorFlow is loaded, which happens in the background meanwhile."""
 
-from typing import Any
-
 import gradio as gr
 
 from skinapp.page import api, lesion
 from skinapp.page.engine import Engine
 from skinapp.page.look import CSS, HEAD, THEME
+from skinapp.page.memory import forget_old_sessions
 from skinapp.preprocess import MOST_BYTES
 
 KEPT_SECONDS = 300  # Gradio looks this often for files older than this: an upload lives ten minutes at most
 
 
 def build() -> gr.Blocks:
-    """The whole page, and the start of loading the models. Raises nothing: what fails is said on the page."""
+    """The whole page, and the start of loading the models. Raises ModelError where no model folder is to be found."""
     engine = Engine()
     with gr.Blocks(
         title="skinapp", analytics_enabled=False, delete_cache=(KEPT_SECONDS, KEPT_SECONDS), fill_width=True
@@ -23,8 +22,9 @@ def build() -> gr.Blocks:
     return page.queue(default_concurrency_limit=4)
 
 
-def launch(page: gr.Blocks, **options: Any) -> None:
-    """Serve the page until the process ends. options: further arguments of `gr.Blocks.launch`."""
+def launch(page: gr.Blocks) -> None:
+    """Serve the page until the process ends."""
+    forget_old_sessions(page)
     page.launch(
         theme=THEME,
         css=CSS,
@@ -32,6 +32,6 @@ def launch(page: gr.Blocks, **options: Any) -> None:
         max_file_size=MOST_BYTES,
         footer_links=["api"],
         run_history=False,  # it would keep readings in the browser
+        enable_monitoring=False,  # it answers anybody
         ssr_mode=False,
-        **options,
     )

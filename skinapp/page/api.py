@@ -7,7 +7,6 @@ from PIL import Image
 
 from skinapp import NOTICE
 from skinapp.lesions import BY_CODE, CODES
-from skinapp.models import ModelError
 from skinapp.page.engine import Engine, UnknownModel
 from skinapp.preprocess import PhotoError
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 def add(engine: Engine) -> None:
     """Add `/classify` and `/explain` to the page that is being built, without anything to see."""
-    default = engine.names()[0]
+    default = engine.names[0]
 
     def classify(photo: str | None, model: str) -> dict:
         """Seven class probabilities of a dermatoscopic photo. For research and teaching, not a medical device.
@@ -66,7 +65,7 @@ def _reading(engine: Engine, photo: str | None, model: str) -> "Reading":
         raise _refusal("There is no photo: send a JPEG or PNG file.")
     try:
         return engine.read(photo, model)
-    except (PhotoError, UnknownModel, ModelError) as error:
+    except (PhotoError, UnknownModel) as error:
         raise _refusal(str(error)) from None
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import Image
 
 from skinapp.lesions import CODES
+from skinapp.models import model_folders
 
-if TYPE_CHECKING:  # importing it for real loads TensorFlow
+if TYPE_CHECKING:  # importing them for real loads TensorFlow
     from skinapp.classifier import Classifier
     from skinapp.reading import Reading
 
@@ -21,48 +23,38 @@ class UnknownModel(ValueError):
 
 
 class Engine:
-    """The models on offer, ready or loading."""
+    """The models on offer, ready or loading. `names`: the default first. Raises ModelError where there is none."""
 
     def __init__(self) -> None:
-        self._classifiers: Future[dict[str, Classifier]] = ThreadPoolExecutor(1).submit(_load)
+        folders = model_folders()
+        self.names = list(folders)
+        self._classifiers: Future[dict[str, Classifier]] = ThreadPoolExecutor(1).submit(_load, folders)
 
-    def read(self, photo: str, model: str | None = None) -> Reading:
-        """Read a photo. photo: its path; model: a name on offer, by default the first.
+    def read(self, photo: str, model: str) -> Reading:
+        """Read a photo, as soon as the models are loaded. photo: its path; model: one of `names`.
 
-        Raises PhotoError, UnknownModel, and ModelError where no model could be loaded.
+        Raises PhotoError and UnknownModel.
         """
-        classifiers = self._classifiers.result()
-        model = model or next(iter(classifiers))
-        if model not in classifiers:
+        if model not in self.names:
             raise UnknownModel(
-                f"There is no model {model!r}: the names on offer are {', '.join(classifiers)}."
+                f"There is no model {model!r}: the names on offer are {', '.join(self.names)}."
             )
+        classifier = self._classifiers.result()[model]
         from skinapp.reading import read
 
-        return read(photo, classifiers[model])
-
-    @staticmethod
-    def names() -> list[str]:
-        """The models on offer, the default first, without loading them."""
-        from skinapp.models import model_folders
-
-        return list(model_folders())
+        return read(photo, classifier)
 
 
-def _load() -> dict[str, Classifier]:
+def _load(folders: dict[str, Path]) -> dict[str, Classifier]:
     """Load every model and warm it up with a grey picture, map included, so that the first photo waits for nothing."""
-    from skinapp.models import ModelError, model_folders
-
     try:
         from skinapp.classifier import load
         from skinapp.saliency import grad_cam
 
-        classifiers = {name: load(folder) for name, folder in model_folders().items()}
+        classifiers = {name: load(folder) for name, folder in folders.items()}
         for classifier in classifiers.values():
-            features = classifier(Image.new("RGB", (256, 256), "grey")).features
-            for code in CODES[:2]:
-                grad_cam(classifier)(features, code)
+            grad_cam(classifier)(classifier(Image.new("RGB", (256, 256), "grey")).features, CODES[0])
         return classifiers
-    except ModelError as error:
+    except Exception as error:  # noqa: BLE001  # whatever it is, there is nothing to serve then
         print(f"skinapp cannot start: {error}", file=sys.stderr, flush=True)
-        os._exit(1)  # from a thread, nothing gentler ends a server that has nothing to serve
+        os._exit(1)  # from a thread, nothing gentler ends the server

@@ -12,7 +12,6 @@ from PIL import Image
 
 from skinapp import NOTICE
 from skinapp.lesions import BY_CODE, CLASSES
-from skinapp.models import ModelError
 from skinapp.page.engine import Engine, UnknownModel
 from skinapp.preprocess import PhotoError
 
@@ -21,14 +20,13 @@ if TYPE_CHECKING:
 
 CHOICES = [(f"{lesion.name} ({lesion.code})", lesion.code) for lesion in CLASSES]
 WAITING = '<p class="waiting">The result appears here as soon as there is a photo.</p>'
-KEPT_SECONDS = 600  # a reading is forgotten after that, also while the page stays open
 # The photo and the map lie on top of each other in the browser, so opacity needs neither the server nor the network.
 SET_OPACITY = "(percent) => document.documentElement.style.setProperty('--heat-opacity', percent / 100)"
 
 
 def add(engine: Engine) -> None:
     """Add the tab's content to the page that is being built."""
-    names = engine.names()
+    names = engine.names
     gr.HTML(
         '<div id="head"><h1>skinapp</h1><p>Seven class probabilities for a dermatoscopic photo, '
         "and where the network found its evidence</p></div>"
@@ -57,14 +55,14 @@ def add(engine: Engine) -> None:
             with gr.Group(visible=False) as controls:
                 code = gr.Dropdown(CHOICES, label="Class to explain", interactive=True)
                 opacity = gr.Slider(0, 100, value=50, step=1, label="Opacity of the map, %", interactive=True)
-    state = gr.State(None, time_to_live=KEPT_SECONDS)
+    state = gr.State(None)  # memory.py sees to it that it is forgotten
 
     def show_reading(photo: str | None, model: str) -> list[Any]:
         if photo is None:
             return [None, WAITING, {}, "", "", None, gr.Group(visible=False)]
         try:
             reading = engine.read(photo, model)
-        except (PhotoError, UnknownModel, ModelError) as error:
+        except (PhotoError, UnknownModel) as error:
             refusal = f'<p class="refusal" role="alert">{escape(str(error))}</p>'
             return [None, refusal, {}, "", "", None, gr.Group(visible=False)]
         return [
@@ -92,7 +90,14 @@ def add(engine: Engine) -> None:
         api_visibility="private",
         show_progress="minimal",
     )
-    code.input(show_class, [state, code], saliency, api_visibility="private", show_progress="hidden")
+    code.input(
+        show_class,
+        [state, code],
+        saliency,
+        api_visibility="private",
+        show_progress="hidden",
+        trigger_mode="always_last",  # a class chosen while a map is being made is not dropped
+    )
     opacity.input(None, opacity, None, js=SET_OPACITY)
 
 

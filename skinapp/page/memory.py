@@ -1,0 +1,32 @@
+"""Forgets photos: Gradio keeps whatever a page has shown, our pictures included, for ten thousand sessions."""
+
+import threading
+import time
+from datetime import datetime, timedelta
+
+import gradio as gr
+
+KEPT = timedelta(minutes=9)  # since a session's last use; with the pause between two rounds, ten at most
+PAUSE = 60.0  # seconds
+
+
+def forget_old_sessions(page: gr.Blocks, kept: timedelta = KEPT, pause: float = PAUSE) -> None:
+    """Drop what the server remembers of sessions that have not been used for a while, for as long as the process runs."""
+
+    def rounds() -> None:
+        while True:
+            time.sleep(pause)
+            forget(page, kept)
+
+    threading.Thread(target=rounds, daemon=True).start()
+
+
+def forget(page: gr.Blocks, kept: timedelta) -> None:
+    """Drop the sessions that were last used longer than `kept` ago."""
+    holder = getattr(page, "state_holder", None)  # there is none before the page is launched
+    if holder is None:
+        return
+    for session, used in list(holder.time_last_used.items()):
+        if datetime.now() - used > kept:
+            holder.session_data.pop(session, None)
+            holder.time_last_used.pop(session, None)
