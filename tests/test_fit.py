@@ -342,6 +342,7 @@ def test_output_folder_that_is_a_file_is_named(
     assert "taken" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("few_resamples")
 def test_three_lesions_a_class_are_enough(tmp_path: Path) -> None:
     write_dataset(tmp_path / "data", 3)
     assert command(tmp_path / "data", tmp_path / "out") == 0
