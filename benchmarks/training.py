@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from skinapp.preprocess import to_pixels
 from train.dataset import load_dataset, split_lesions
-from train.fit import Trainer, at_size, parser, settings_from
+from train.fit import parser, settings_from
+from train.trainer import Trainer, at_size
 
 STEPS = 20
 ROUNDS = 3  # in turns, because the machine's speed drifts

@@ -19,18 +19,9 @@ from train import evaluate
 from train.augment import Augmentation
 from train.calibrate import read_validation
 from train.dataset import Dataset, DatasetError, load_dataset, read_split, split_lesions
-from train.fit import (
-    CHECKPOINT,
-    Epoch,
-    Settings,
-    Trainer,
-    at_size,
-    main,
-    parser,
-    settings_from,
-    train,
-)
+from train.fit import CHECKPOINT, main, parser, settings_from, train
 from train.networks import CnnSettings, EfficientNetLite0Settings
+from train.trainer import Epoch, Settings, Trainer, at_size
 
 SETTINGS = Settings(
     network=CnnSettings(filters=(4, 8), dropout=0.3),

@@ -28,8 +28,8 @@ from tests.conftest import tiny_configuration
 from tests.drawings import draw_lesion
 from train.dataset import load_dataset
 from train.export import write_model
-from train.fit import Settings, at_size
 from train.networks import CnnSettings, cnn
+from train.trainer import Settings, at_size
 
 DRAWN = draw_lesion("mel", size=(200, 150))
 

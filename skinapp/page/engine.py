@@ -8,6 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+# Gradio asks Matplotlib for its backend at every event and fails where our thread has pyplot half imported.
+import matplotlib.pyplot  # noqa: F401
 from PIL import Image
 
 from skinapp.lesions import CODES

@@ -1,0 +1,244 @@
+"""One training run: settings, state, an epoch, a checkpoint.
+
+Everything drawn at random comes from (seed, epoch, step), so that a resumed run sees the same pictures in the same order.
+"""
+
+import math
+import time
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from sklearn.metrics import accuracy_score, balanced_accuracy_score
+from tqdm import tqdm
+
+from skinapp.lesions import CODES
+from skinapp.preprocess import open_photo, to_pixels
+from train.augment import Augmentation, augment
+from train.dataset import Dataset, DatasetError
+from train.evaluate import macro_auc
+from train.networks import CnnSettings, EfficientNetLite0Settings, build
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How one network is trained. The defaults are those of the shipped weights."""
+
+    network: CnnSettings | EfficientNetLite0Settings = field(default_factory=EfficientNetLite0Settings)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    size: int = 94
+    resampling: str = "bicubic"  # the filter whose sharpness is nearest to that of the augmented pictures
+    intermediate: int = 160  # pixels a side of what augmentation cuts from: then about as sharp as the input
+    epochs: int = 20
+    batch: int = 64
+    rate: float = 5e-4  # peak of AdamW's learning rate
+    weight_decay: float = 0.02
+    warmup: float = 1.0  # epochs of linear growth before the cosine
+    sampling: float = 0.5  # classes are drawn in proportion to count ** sampling: 1 as they are, 0 all alike
+    averaging: float = 0.998  # decay per step of the weights' exponential moving average
+    patience: int = 10  # epochs without a better macro AUC on tune lesions before the run stops early
+    views: int = 8  # mirrored and turned copies averaged at prediction
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One line of history.csv; the validation figures are the averaged weights' on tune lesions, one view, and presume
+    the class mix in which training draws its pictures."""
+
+    epoch: int
+    loss: float
+    tune_accuracy: float
+    tune_balanced_accuracy: float
+    tune_macro_auc: float
+    images_per_second: float
+    seconds: float
+
+
+class Trainer:
+    """A network, its averaged twin, the optimiser, and how far they are."""
+
+    def __init__(self, settings: Settings, train: Dataset, tune: Dataset):
+        keras.utils.set_random_seed(settings.seed)
+        self.settings, self.train, self.tune = settings, train, tune
+        self.network, self.map_layer = build(settings.network, settings.size)
+        self.averaged, _ = build(settings.network, settings.size)
+        self.averaged.set_weights(self.network.get_weights())
+        self.best = self.averaged.get_weights()
+        self.history: list[Epoch] = []
+        self.pictures = tf.constant(train.pictures)
+        self.labels = train.labels
+        counts = np.bincount(self.labels, minlength=len(CODES))
+        if not counts.all():
+            missing = [code for code, count in zip(CODES, counts, strict=True) if not count]
+            raise DatasetError(
+                f"No training lesion is labelled {', '.join(missing)}: all seven classes are needed."
+            )
+        self.prior = counts / counts.sum()
+        self.drawn = self.prior**settings.sampling / (self.prior**settings.sampling).sum()
+        if settings.batch < 1:
+            raise ValueError("A batch needs at least one picture.")
+        self.steps = max(1, len(self.labels) // settings.batch)
+        self.optimizer = keras.optimizers.AdamW(
+            self._schedule(), weight_decay=settings.weight_decay, clipnorm=5.0
+        )
+        self.optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+        self.optimizer.build(self.network.trainable_variables)
+        self.step = tf.function(self._step, jit_compile=False)
+        self.predict = tf.function(lambda images: self.averaged(images, training=False), jit_compile=False)
+
+    @property
+    def score(self) -> float:
+        """What the best epoch is chosen by. The area under the curve moves less by chance than balanced accuracy does
+        where a class has ten images."""
+        return max((epoch.tune_macro_auc for epoch in self.history), default=-1.0)
+
+    def run_epoch(self) -> Epoch:
+        """Train for one epoch, measure on tune lesions, and keep the weights where they are the best so far."""
+        number = len(self.history)
+        started = time.monotonic()
+        losses = []
+        bar = tqdm(
+            self.batches(number), total=self.steps, desc=f"epoch {number + 1}", disable=None, leave=False
+        )
+        for images, labels in bar:
+            losses.append(self.step(images, labels))
+        seconds = time.monotonic() - started
+        scores = self.logits(self.tune)
+        drawn_probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(scores))
+        epoch = Epoch(
+            epoch=number + 1,
+            loss=float(np.mean(losses)),
+            tune_accuracy=float(accuracy_score(self.tune.labels, scores.argmax(1))),
+            tune_balanced_accuracy=float(balanced_accuracy_score(self.tune.labels, scores.argmax(1))),
+            tune_macro_auc=macro_auc(self.tune.labels, drawn_probabilities) or 0.0,
+            images_per_second=self.steps * self.settings.batch / seconds,
+            seconds=time.monotonic() - started,
+        )
+        if epoch.tune_macro_auc > self.score:
+            self.best = self.averaged.get_weights()
+        self.history.append(epoch)
+        return epoch
+
+    def batches(self, epoch: int) -> tf.data.Dataset:
+        """The epoch's augmented batches: float32 (batch, size, size, 3) and float32 (batch, 7)."""
+        order = self._order(epoch)
+        pictures, labels = self.pictures, tf.one_hot(self.labels, len(CODES))
+
+        def batch(chosen: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            seed = tf.stack(
+                [tf.constant(self.settings.seed * 10_000 + epoch, tf.int32), tf.cast(step, tf.int32)]
+            )
+            chosen_pictures = tf.ensure_shape(tf.gather(pictures, chosen), [None, *pictures.shape[1:]])
+            return augment(
+                chosen_pictures,
+                tf.gather(labels, chosen),
+                self.settings.size,
+                self.settings.augmentation,
+                seed,
+            )
+
+        steps = tf.data.Dataset.from_tensor_slices((order, np.arange(self.steps)))
+        return steps.map(batch, num_parallel_calls=1, deterministic=True).prefetch(2)
+
+    def logits(self, dataset: Dataset) -> np.ndarray:
+        """The averaged network's raw outputs for pictures at the network's size, one view each: float32 (N, 7)."""
+        batches = [
+            self.predict(tf.constant(dataset.pictures[i : i + 64], tf.float32))
+            for i in range(0, len(dataset.labels), 64)
+        ]
+        return np.concatenate(batches)
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint; a run that dies while writing keeps the one before."""
+        arrays = {f"state/{i:04d}": variable.numpy() for i, variable in enumerate(self._state())}
+        arrays |= {f"best/{i:04d}": array for i, array in enumerate(self.best)}
+        arrays["settings"] = np.array(repr(self.settings))
+        arrays["history"] = np.array(
+            [[getattr(e, f.name) for f in fields(Epoch)] for e in self.history], np.float64
+        )
+        unfinished = path.with_suffix(".part.npz")
+        np.savez(unfinished, **arrays)
+        unfinished.replace(path)
+
+    def restore(self, path: Path) -> None:
+        """Continue from a checkpoint of a run with the same settings. Raises ValueError where it does not fit."""
+        with np.load(path, allow_pickle=False) as arrays:
+            if str(arrays["settings"]) != repr(self.settings):
+                raise ValueError(
+                    f"{path} was written with other settings: use the same ones, or another --out.\n  then: "
+                    f"{arrays['settings']}\n  now: {self.settings!r}"
+                )
+            for i, variable in enumerate(self._state()):
+                variable.assign(arrays[f"state/{i:04d}"])
+            self.best = [arrays[f"best/{i:04d}"] for i in range(len(self.best))]
+            self.history = [Epoch(int(row[0]), *map(float, row[1:])) for row in arrays["history"]]
+
+    def finished_network(self) -> keras.Model:
+        """The best epoch's averaged network, its outputs shifted to the class mix of the training lesions.
+
+        Training draws rare classes more often than they occur; shifting the head's bias by log(prior / drawn) undoes that
+        (Saerens 2002, doi:10.1162/089976602753284446), so that softmax of the logits presumes `prior`.
+        """
+        self.averaged.set_weights(self.best)
+        bias = self.averaged.get_layer("logits").bias
+        bias.assign(bias + np.log(self.prior / self.drawn))
+        return self.averaged
+
+    def _schedule(self) -> keras.optimizers.schedules.LearningRateSchedule:
+        warmup = round(self.settings.warmup * self.steps)
+        return keras.optimizers.schedules.CosineDecay(
+            self.settings.rate / 100,
+            max(1, self.settings.epochs * self.steps - warmup),
+            alpha=0.01,  # of the peak: the cosine ends where the warm-up began
+            warmup_target=self.settings.rate,
+            warmup_steps=warmup,
+        )
+
+    def _order(self, epoch: int) -> np.ndarray:
+        """int64 (steps, batch): which training images an epoch shows, each class going through all its images in turn."""
+        generator = np.random.default_rng([self.settings.seed, epoch])
+        total = self.steps * self.settings.batch
+        classes = generator.permutation(_rounded_shares(self.drawn, total))
+        order = np.empty(total, np.int64)
+        for index in range(len(CODES)):
+            places = np.flatnonzero(classes == index)
+            members = np.flatnonzero(self.labels == index)
+            rounds = [generator.permutation(members) for _ in range(math.ceil(len(places) / len(members)))]
+            if rounds:
+                order[places] = np.concatenate(rounds)[: len(places)]
+        return order.reshape(self.steps, self.settings.batch)
+
+    def _step(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            logits = self.network(images, training=True)
+            loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(labels, logits))
+        variables = self.network.trainable_variables
+        self.optimizer.apply(tape.gradient(loss, variables), variables)
+        done = tf.cast(self.optimizer.iterations, tf.float32)
+        # Young averages forget the start quickly.
+        decay = tf.minimum(self.settings.averaging, (1 + done) / (10 + done))
+        for average, variable in zip(self.averaged.weights, self.network.weights, strict=True):
+            average.assign(average + (1 - decay) * (variable - average))
+        return loss
+
+    def _state(self) -> list[Any]:
+        """Everything that the next step depends on, random states of the dropout layers included."""
+        return [*self.network.variables, *self.averaged.weights, *self.optimizer.variables]
+
+
+def _rounded_shares(shares: np.ndarray, total: int) -> np.ndarray:
+    """int64 (total,) of indices, each in its share."""
+    edges = np.round(np.cumsum(shares) * total).astype(int)
+    return np.repeat(np.arange(len(shares)), np.diff(edges, prepend=0))
+
+
+def at_size(dataset: Dataset, settings: Settings) -> Dataset:
+    """The same records as the app would see them: read again from their files through `to_pixels`."""
+    if not dataset.records:
+        raise DatasetError("No lesion is left for validation: at least one class must have three lesions.")
+    pictures = [to_pixels(open_photo(r.path), settings.size, settings.resampling) for r in dataset.records]
+    return Dataset(dataset.records, np.stack(pictures))
