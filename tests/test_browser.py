@@ -176,6 +176,9 @@ def test_a_photo_from_the_camera_is_read(chromium: Browser, address: str) -> Non
     page = opened(context.new_page(), address)
     page.locator("#photo").get_by_label("Capture from camera").click()
     page.locator("#photo").get_by_text("Click to Access Webcam").click()
+    # As a person would: press the button once the camera's picture is there.
+    page.wait_for_function("document.querySelector('#photo video')?.readyState >= 3", timeout=PATIENCE)
+    page.wait_for_timeout(500)
     page.locator("#photo").get_by_label("capture photo").click(timeout=PATIENCE)
     expect(page.locator("#sentence")).to_contain_text("Most probable:", timeout=PATIENCE)
     context.close()
