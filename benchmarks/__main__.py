@@ -17,7 +17,7 @@ from PIL import Image
 from skinapp.classifier import load
 from skinapp.models import ModelError, default_model
 from skinapp.preprocess import to_input
-from skinapp.saliency import grad_cam
+from skinapp.saliency import METHODS, explain
 
 ROUNDS = 100
 
@@ -42,7 +42,6 @@ def main() -> int:
     except ModelError as error:
         print(error, file=sys.stderr)
         return 2
-    explain = grad_cam(classifier)
     noise = np.random.default_rng(0).integers(0, 256, (450, 600, 3), dtype=np.uint8)
     photo = Image.fromarray(noise)
     configuration = classifier.configuration
@@ -55,7 +54,9 @@ def main() -> int:
         ].numpy(),
         "the same, one view": lambda: one_view(batch).numpy(),
         "prediction (600x450 picture to probabilities)": lambda: classifier(photo),
-        "prediction and Grad-CAM": lambda: explain(classifier(photo).features, "mel"),
+        f"prediction and {METHODS[configuration.map_method]}": lambda: explain(
+            classifier, classifier(photo), "mel"
+        ),
     }
     print(
         f"{classifier.title}, {ROUNDS} rounds, milliseconds\n{'':48}{'median':>8}{'5 %':>8}{'95 %':>8}{'ratio':>8}"

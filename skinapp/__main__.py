@@ -1,4 +1,4 @@
-"""The command line: `python -m skinapp PHOTO... [--json] [--overlay DIR] [--model DIR]`."""
+"""The command line: `python -m skinapp PHOTO... [--json] [--overlay DIR] [--model MODEL]`."""
 
 import argparse
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from skinapp import NOTICE
 from skinapp.lesions import CODES
-from skinapp.models import ModelError, default_model
+from skinapp.models import ModelError, default_model, model_folder
 from skinapp.preprocess import PhotoError
 
 
@@ -22,14 +22,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a line instead of a table")
     parser.add_argument(
-        "--overlay", type=Path, metavar="DIR", help="write the Grad-CAM overlay of each photo there"
+        "--overlay", type=Path, metavar="DIR", help="write the saliency overlay of each photo there"
     )
     parser.add_argument(
-        "--model", type=Path, metavar="DIR", help="a model folder (default: SKINAPP_MODEL or model/fast)"
+        "--model", help="a name such as fast, or a model folder (default: SKINAPP_MODEL, else fast)"
     )
     options = parser.parse_args(arguments)
     try:
-        folder = options.model or default_model()
+        folder = model_folder(options.model) if options.model else default_model()
         if options.overlay:
             options.overlay.mkdir(parents=True, exist_ok=True)
         from skinapp.classifier import (

@@ -21,11 +21,14 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from skinapp.decision import OperatingPoint
+from skinapp.dermatoscopic import FILE as GAUSSIAN
+from skinapp.dermatoscopic import Gaussian
 from skinapp.lesions import BY_CODE, CODES, LesionClass
 from skinapp.models import ModelError
 from skinapp.preprocess import RESAMPLING, to_input
 
-FORMAT = 1  # of the model folder; a folder of another format is refused
+FORMAT = 2  # of the model folder; a folder of another format is refused
 BATCH = 16  # photos at once when many are scored: times eight views, what two cores digest best
 
 
@@ -36,6 +39,9 @@ class Configuration:
     `prior` is the class mix that softmax of the logits presumes (that of the training photos, in the order of `classes`).
     The probabilities shown are softmax(logits / temperature - tau * log(prior)): tau 0 presumes that mix, 1 presumes
     seven classes that are equally frequent. `views` mirrored and turned copies are averaged (1, 2, 4 or 8).
+    `set_thresholds` (one a class) and `operating_points` are what `skinapp.decision` needs; the sets hold the right class
+    with probability `set_coverage`. `dermatoscopic_layer` is the layer whose pooled output tells dermatoscopic photos from
+    others (`skinapp.dermatoscopic`), empty where that was not fitted; a photo passes up to `dermatoscopic_threshold`.
     `sha256` is by file name. `command` and `versions` tell how the weights came about.
     """
 
@@ -46,10 +52,16 @@ class Configuration:
     resampling: str
     classes: tuple[str, ...]
     map_layer: str
+    map_method: str
     views: int
     prior: tuple[float, ...]
     temperature: float
     tau: float
+    set_coverage: float
+    set_thresholds: tuple[float, ...]
+    operating_points: tuple[OperatingPoint, ...]
+    dermatoscopic_layer: str
+    dermatoscopic_threshold: float
     sha256: dict[str, str]
     versions: dict[str, str]
     command: str
@@ -82,6 +94,7 @@ class Configuration:
         fixed: dict[str, Any] = {
             k: tuple(value) if isinstance(value, list) else value for k, value in raw.items()
         }
+        fixed["operating_points"] = tuple(OperatingPoint(**point) for point in raw["operating_points"])
         return cls(**fixed)
 
     def write(self, folder: Path) -> None:
@@ -113,11 +126,15 @@ def probabilities(logits: np.ndarray, temperature: float, tau: float, prior: np.
 class Prediction:
     """What the network says of one photo. `probabilities`: one a class, in the order of CODES, sum 1.
 
-    `features`: float32 (1, h, w, c), the map layer's output for the upright photo, from which saliency maps are made.
+    `picture`: float32 (1, S, S, 3) in [0, 255], what the network saw, upright; `features`: float32 (1, h, w, c), the map
+    layer's output for it. Saliency maps are made from these two. `dermatoscopic_score`: how far the photo is from typical
+    dermatoscopic ones (`skinapp.dermatoscopic`), None where that was not fitted.
     """
 
     probabilities: tuple[float, ...]
+    picture: np.ndarray
     features: np.ndarray
+    dermatoscopic_score: float | None = None
 
     @property
     def top(self) -> LesionClass:
@@ -140,16 +157,19 @@ class Classifier:
         self.folder = Path(folder)
         self.name = self.folder.resolve().name
         self.configuration = Configuration.read(self.folder)
-        for name in ("network.json", "weights.npz"):
+        fitted = self.configuration.dermatoscopic_layer
+        for name in ("network.json", "weights.npz", *([GAUSSIAN] if fitted else [])):
             _check(self.folder / name, self.configuration.sha256.get(name, ""))
         self.network = _network(self.folder)
-        try:
-            layer = self.network.get_layer(self.configuration.map_layer)
-        except ValueError:
-            raise ModelError(f"{self.folder} names a map layer that its network lacks.") from None
-        # One pass gives the logits of all views and the map layer's features; saliency differentiates only the rest.
-        self._both = keras.Model(self.network.inputs, [layer.output, self.network.outputs[0]])
-        self.head = keras.Model(layer.output, self.network.outputs[0])
+        features, logits = self._output(self.configuration.map_layer, "map"), self.network.outputs[0]
+        middle = self._output(fitted, "dermatoscopic") if fitted else features  # pooled, and then ignored
+        self.gaussian = Gaussian.read(self.folder) if fitted else None
+        if self.gaussian and self.gaussian.whitening.shape != (middle.shape[-1],) * 2:
+            raise ModelError(f"{self.folder}: {GAUSSIAN} does not belong to the layer {fitted}.")
+        # One pass gives the logits of all views, the map layer's features and those that tell dermatoscopic photos from
+        # others; saliency differentiates only the rest.
+        self._parts = keras.Model(self.network.inputs, [features, logits, middle])
+        self.head = keras.Model(features, logits)
         size = self.configuration.input_size
         signature = [tf.TensorSpec([None, size, size, 3], tf.float32)]
         self.forward = tf.function(self._forward, input_signature=signature, jit_compile=False)
@@ -167,25 +187,42 @@ class Classifier:
     def __call__(self, photo: Image.Image) -> Prediction:
         """photo: RGB Pillow image of any shape, upright -> Prediction."""
         batch = to_input(photo, self.configuration.input_size, self.configuration.resampling)
-        features, logits = self.forward(batch)
+        features, logits, pooled = self.forward(batch)
         shown = self.configuration.probabilities(logits.numpy()[0])
-        return Prediction(tuple(float(p) for p in shown), features.numpy())
+        score = float(self.gaussian.scores(pooled.numpy())[0]) if self.gaussian else None
+        return Prediction(tuple(float(p) for p in shown), batch, features.numpy(), score)
 
     def logits(self, pictures: np.ndarray) -> np.ndarray:
         """Many photos. pictures: uint8 (N, S, S, 3) from `to_pixels` -> float32 (N, 7), averaged over the views."""
+        return self.outputs(pictures)[0]
+
+    def outputs(self, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Many photos. pictures: uint8 (N, S, S, 3) from `to_pixels` -> logits as above, and float64 (N,) dermatoscopic
+        scores, NaN where that was not fitted."""
         batches = [
-            self.forward(tf.constant(pictures[start : start + BATCH], tf.float32))[1]
+            self.forward(tf.constant(pictures[start : start + BATCH], tf.float32))[1:]
             for start in range(0, len(pictures), BATCH)
         ]
-        return np.concatenate(batches)
+        logits, pooled = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+        return logits, self.gaussian.scores(pooled) if self.gaussian else np.full(len(logits), np.nan)
 
-    def _forward(self, batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """float32 (N, S, S, 3) -> features of the upright photos (N, h, w, c), logits averaged over the views (N, 7)."""
-        count = tf.shape(batch)[0]
-        features, logits = self._both(views(batch, self.configuration.views), training=False)
-        return features[:count], tf.reduce_mean(
-            tf.reshape(logits, [self.configuration.views, count, -1]), axis=0
-        )
+    def _forward(self, batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """float32 (N, S, S, 3) -> features of the upright photos (N, h, w, c), logits averaged over the views (N, 7),
+        and the other features of the upright photos, averaged over the picture (N, d)."""
+        count, number = tf.shape(batch)[0], self.configuration.views
+        features, logits, middle = self._parts(views(batch, number), training=False)
+        averaged = tf.reduce_mean(tf.reshape(logits, [number, count, -1]), axis=0)
+        return features[:count], averaged, tf.reduce_mean(middle[:count], axis=(1, 2))
+
+    def _output(self, layer: str, what: str) -> keras.KerasTensor:
+        """The output of a layer that the configuration names, a map (N, h, w, c). Raises ModelError."""
+        try:
+            output = self.network.get_layer(layer).output
+        except ValueError:
+            raise ModelError(f"{self.folder} names a {what} layer that its network lacks.") from None
+        if len(output.shape) != 4:
+            raise ModelError(f"{self.folder} names a {what} layer whose output is no map.")
+        return output
 
 
 def views(batch: tf.Tensor, number: int) -> tf.Tensor:

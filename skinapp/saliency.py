@@ -1,8 +1,11 @@
-"""Where in the photo the network found its evidence: Grad-CAM by tf-keras-vis, its overlay and its legend.
+"""Where in the photo the network found its evidence: saliency maps by tf-keras-vis, their overlay and their legend.
 
-Grad-CAM: Selvaraju 2017, arXiv:1610.02391.
+Grad-CAM: Selvaraju 2017, arXiv:1610.02391. Grad-CAM++: Chattopadhay 2018, arXiv:1710.11063. LayerCAM: Jiang 2021,
+doi:10.1109/TIP.2021.3089943. Score-CAM: Wang 2020, arXiv:1910.01279. SmoothGrad: Smilkov 2017, arXiv:1706.03825.
+`python -m train.maps` measures which of them keeps to the lesion.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -12,18 +15,35 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 from tf_keras_vis.gradcam import Gradcam
+from tf_keras_vis.gradcam_plus_plus import GradcamPlusPlus
+from tf_keras_vis.layercam import Layercam
+from tf_keras_vis.saliency import Saliency
+from tf_keras_vis.scorecam import Scorecam
 from tf_keras_vis.utils.scores import CategoricalScore
 
-from skinapp.classifier import Classifier
+from skinapp.classifier import Classifier, Prediction
 from skinapp.lesions import CODES
 
+METHODS = {
+    "gradcam": "Grad-CAM",
+    "gradcam++": "Grad-CAM++",
+    "layercam": "LayerCAM",
+    "scorecam": "Score-CAM",
+    "smoothgrad": "SmoothGrad",
+}
 # Turbo tells low from high at a glance on brown and pink skin; viridis's dark end would drown in a dark lesion.
 COLOURS = "turbo"
+SCORED_CHANNELS = 48  # of Score-CAM, those that vary most over the photo: one forward pass each
+NOISY_COPIES = 16  # of SmoothGrad
+NOISE = 0.2  # standard deviation, as a share of the picture's range of grey levels
+SMOOTH_CELLS = 14  # a side: SmoothGrad's pixels are averaged to about the coarseness of the other maps
+
+RawMap = Callable[[Prediction, int], np.ndarray]
 
 
 @dataclass(frozen=True)
 class SaliencyMap:
-    """values: float32 (h, w) in [0, 1] at the map layer's resolution, 1 where the evidence for `code` is strongest.
+    """values: float32 (h, w) in [0, 1] at the method's own resolution, 1 where the evidence for `code` is strongest.
 
     `evidence` is False where nothing in the photo speaks for the class: all values are then 0.
     """
@@ -33,61 +53,149 @@ class SaliencyMap:
     evidence: bool
 
 
-class GradCam:
-    """Grad-CAM of the class logit for one classifier, of the upright view. Built once: safe from several threads."""
+def explain(
+    classifier: Classifier, prediction: Prediction, code: str, method: str | None = None
+) -> SaliencyMap:
+    """Where the evidence for a class lies. All maps are of the class logit and of the upright view.
 
-    def __init__(self, classifier: Classifier):
-        self._head = _traced(classifier.head)
-        self._gradcam = Gradcam(self._head)
-
-    def __call__(self, features: np.ndarray, code: str) -> SaliencyMap:
-        """features: float32 (1, h, w, c) of a Prediction; code: the class to explain -> SaliencyMap."""
-        cam = self._gradcam(
-            CategoricalScore(CODES.index(code)),
-            tf.constant(features),
-            penultimate_layer=self._head.layers[0],
-            seek_penultimate_conv_layer=False,
-            expand_cam=False,
-            normalize_cam=False,  # the library would stretch a map without positive evidence into noise
-        )
-        values = np.asarray(cam, np.float32)[0]
-        peak = float(values.max())
-        # Against the features' own scale: round-off is no evidence.
-        evidence = peak > 1e-6 * float(np.abs(features).max())
-        return SaliencyMap(code, values / peak if evidence else np.zeros_like(values), evidence)
-
-
-class _Traced(keras.layers.Layer):
-    """The network's head as one traced function. tf-keras-vis calls and differentiates it eagerly; layer by layer that
-    would cost more than the whole prediction."""
-
-    def __init__(self, head: keras.Model):
-        super().__init__(name="traced_head", trainable=False)
-        self._traced_head = tf.function(lambda features: head(features, training=False), jit_compile=False)
-
-    def call(self, features: tf.Tensor) -> tf.Tensor:
-        return self._traced_head(features)
-
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
-        return (input_shape[0], len(CODES))
-
-
-def _traced(head: keras.Model) -> keras.Model:
-    features = keras.Input(head.inputs[0].shape[1:], name="features")
-    return keras.Model(features, _Traced(head)(features))
+    prediction: this classifier's; code: one of CODES; method: a key of METHODS, by default the configuration's.
+    SmoothGrad shows where the logit is sensitive, for the class or against it; Score-CAM weighs by softmax of the logits.
+    Safe from several threads. Raises ValueError for an unknown method.
+    """
+    raw = _raw_map(classifier, method or classifier.configuration.map_method)(prediction, CODES.index(code))
+    values = np.maximum(np.asarray(raw, np.float32), 0)
+    peak = float(values.max())
+    # Less than that is round-off beside what speaks against the class.
+    evidence = peak > 1e-6 * float(np.abs(raw).max())
+    return SaliencyMap(code, values / peak if evidence else np.zeros_like(values), evidence)
 
 
 @cache
-def grad_cam(classifier: Classifier) -> GradCam:
-    """The Grad-CAM of a classifier, built once a process."""
-    return GradCam(classifier)
+def _raw_map(classifier: Classifier, method: str) -> RawMap:
+    """What a method makes of a prediction and a class index: float (h, w), unscaled. Built once a process.
+
+    The CAMs' last ReLU is left to `explain`, which has to see what speaks against the class; in Grad-CAM++ the library uses
+    it for the weights, too.
+    """
+    match method:
+        case "gradcam":
+            return _cam(Gradcam, classifier, activation_modifier=None)
+        case "gradcam++":
+            return _cam(GradcamPlusPlus, classifier)
+        case "layercam":
+            return _cam(Layercam, classifier, activation_modifier=None)
+        case "scorecam":
+            return _score_cam(classifier)
+        case "smoothgrad":
+            return _smooth_grad(classifier)
+    raise ValueError(f"There is no saliency method {method!r}: the names are {', '.join(METHODS)}.")
+
+
+def _cam(method: type, classifier: Classifier, **options: object) -> RawMap:
+    """A gradient CAM. The prediction holds the map layer's features: only the head after it is differentiated."""
+    head = _traced_head(classifier)
+    library = method(head)
+
+    def raw_map(prediction: Prediction, index: int) -> np.ndarray:
+        cam = library(
+            CategoricalScore(index),
+            tf.constant(prediction.features),
+            penultimate_layer=head.layers[0],
+            seek_penultimate_conv_layer=False,
+            expand_cam=False,
+            normalize_cam=False,  # the library would stretch a map without positive evidence into noise
+            **options,
+        )
+        return np.asarray(cam)[0]
+
+    return raw_map
+
+
+def _score_cam(classifier: Classifier) -> RawMap:
+    """Score-CAM with the channels that vary most ("faster Score-CAM"): it has to run the whole network."""
+    layer = classifier.network.get_layer(classifier.configuration.map_layer)
+    network = _traced(keras.Model(classifier.network.inputs, layer.output), classifier.head)
+    library = Scorecam(network)
+    channels = min(SCORED_CHANNELS, network.layers[1].output.shape[-1])
+
+    def raw_map(prediction: Prediction, index: int) -> np.ndarray:
+        cam = library(
+            CategoricalScore(index),
+            tf.constant(prediction.picture),
+            penultimate_layer=network.layers[1],
+            seek_penultimate_conv_layer=False,
+            max_N=channels,
+            activation_modifier=None,
+            expand_cam=False,
+            normalize_cam=False,
+        )
+        return np.asarray(cam)[0]
+
+    return raw_map
+
+
+def _smooth_grad(classifier: Classifier) -> RawMap:
+    """SmoothGrad: the library's gradients of all noisy copies in one batch instead of one after the other. The noise is
+    drawn once, so that a photo's map stays the same."""
+    library = Saliency(_traced(classifier.network))
+    size = classifier.configuration.input_size
+    noise = np.random.RandomState(0).standard_normal((NOISY_COPIES, size, size, 3)).astype(np.float32)
+
+    def raw_map(prediction: Prediction, index: int) -> np.ndarray:
+        noisy = prediction.picture + NOISE * np.ptp(prediction.picture) * noise
+        gradients = library(CategoricalScore(index), tf.constant(noisy), keepdims=True, normalize_map=False)
+        pixels = np.asarray(gradients).mean(axis=0).max(axis=-1)
+        return np.asarray(Image.fromarray(pixels).resize((SMOOTH_CELLS, SMOOTH_CELLS), Image.Resampling.BOX))
+
+    return raw_map
+
+
+class _TracedLayer(keras.layers.Layer):
+    """A model as one traced function. tf-keras-vis calls and differentiates it eagerly; layer by layer that would cost
+    more than the whole prediction."""
+
+    def __init__(self, model: keras.Model):
+        super().__init__(trainable=False)
+        self._shape = model.outputs[0].shape[1:]
+        self._traced_model = tf.function(lambda x: model(x, training=False), jit_compile=False)
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        return self._traced_model(x)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        return (input_shape[0], *self._shape)
+
+
+class _TracedModel(keras.Model):
+    """Models one after the other, each traced."""
+
+    def predict(self, x: list[np.ndarray], batch_size: int) -> np.ndarray:
+        """For Score-CAM. Keras's own method writes a progress bar and is not made for several threads."""
+        return self(x, training=False).numpy()
+
+
+def _traced(*models: keras.Model) -> keras.Model:
+    inputs = outputs = keras.Input(models[0].inputs[0].shape[1:])
+    for model in models:
+        outputs = _TracedLayer(model)(outputs)
+    return _TracedModel([inputs], outputs)  # a list, as tf-keras-vis passes what it is called with
+
+
+@cache
+def _traced_head(classifier: Classifier) -> keras.Model:
+    return _traced(classifier.head)
+
+
+def enlarged(saliency: SaliencyMap, size: int) -> np.ndarray:
+    """The map as smoothly as it is shown. Returns float32 (size, size) in [0, 1]."""
+    values = Image.fromarray(saliency.values).resize((size, size), Image.Resampling.BICUBIC)
+    return np.clip(np.asarray(values), 0, 1)
 
 
 def heat(saliency: SaliencyMap, size: int) -> Image.Image:
     """The map in colours. Returns an RGBA picture (size, size); its alpha grows with the evidence, so that skin without
     evidence stays as it is."""
-    values = Image.fromarray(saliency.values).resize((size, size), Image.Resampling.BICUBIC)
-    strength = np.clip(np.asarray(values), 0, 1)
+    strength = enlarged(saliency, size)
     coloured = matplotlib.colormaps[COLOURS](strength)
     coloured[..., 3] = np.minimum(1, 2 * strength)
     return Image.fromarray((coloured * 255).round().astype(np.uint8))

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from skinapp.classifier import FORMAT, Configuration
+from skinapp.decision import OperatingPoint
 from skinapp.lesions import CODES
 from skinapp.preprocess import to_input
 from tests.drawings import draw_lesion, write_dataset
@@ -55,10 +56,16 @@ def tiny_configuration(map_layer: str) -> Configuration:
         resampling="bicubic",
         classes=CODES,
         map_layer=map_layer,
+        map_method="gradcam",
         views=8,
         prior=tuple(np.full(len(CODES), 1 / len(CODES)).tolist()),
         temperature=1.3,
         tau=0.2,
+        set_coverage=0.9,
+        set_thresholds=(0.5,) * len(CODES),
+        operating_points=(OperatingPoint("malignant", 0.9, 0.2), OperatingPoint("melanoma", 0.9, 0.1)),
+        dermatoscopic_layer="",
+        dermatoscopic_threshold=0.0,
         sha256={},
         versions={},
         command="test",

@@ -52,7 +52,9 @@ def test_only_the_promised_endpoints_are_offered(client: Client) -> None:
 
 def test_classify_gives_what_reading_gives(client: Client, photo: Path) -> None:
     answer = client.predict(handle_file(photo), api_name="/classify")
-    assert set(answer) == {"label", "name", "probabilities", "model", "notice"}
+    assert set(answer) == {
+        "label", "name", "probabilities", "set", "targets", "dermatoscopic", "model", "notice",
+    }  # fmt: skip
     assert list(answer["probabilities"]) == list(CODES)
     assert sum(answer["probabilities"].values()) == pytest.approx(1)
     assert answer["label"] == max(CODES, key=answer["probabilities"].__getitem__)
@@ -60,6 +62,14 @@ def test_classify_gives_what_reading_gives(client: Client, photo: Path) -> None:
     here = read(photo, load(default_model())).as_json()
     assert answer["model"] == here["model"]
     assert answer["probabilities"] == pytest.approx(here["probabilities"], abs=1e-5)
+    assert answer["set"] == here["set"]
+    assert answer["label"] in answer["set"]["codes"]
+    assert answer["targets"].keys() == here["targets"].keys() == {"malignant", "melanoma"}
+    for target, found in answer["targets"].items():
+        assert found["probability"] == pytest.approx(here["targets"][target]["probability"], abs=1e-5)
+        assert found["operating_points"] == here["targets"][target]["operating_points"] != []
+    assert set(answer["dermatoscopic"]) == {"score", "threshold", "passed"}
+    assert answer["dermatoscopic"]["passed"] is here["dermatoscopic"]["passed"]
     assert client.predict(handle_file(photo), "fast", api_name="/classify") == answer
 
 

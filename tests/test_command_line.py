@@ -12,6 +12,7 @@ from PIL import Image
 from skinapp.__main__ import main
 from skinapp.classifier import load
 from skinapp.lesions import CODES
+from skinapp.models import MODELS
 from skinapp.reading import read
 from tests.drawings import draw_lesion
 from tests.serving import ROOT
@@ -40,6 +41,40 @@ def test_json_lines_have_the_api_s_keys(
     for path, line in ((photos[0], lines[0]), (photos[2], lines[2])):
         expected = json.loads(json.dumps(read(path, load(model_folder)).as_json()))
         assert line == {"file": str(path)} | expected
+
+
+def test_json_holds_set_targets_and_operating_points(
+    photos: list[Path], model_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(photos[0]), str(photos[2]), "--json", "--model", str(model_folder)]) == 0
+    configuration = load(model_folder).configuration
+    for line in map(json.loads, capsys.readouterr().out.splitlines()):
+        assert set(line) == {
+            "file", "label", "name", "probabilities", "set", "targets", "dermatoscopic", "model", "notice",
+        }  # fmt: skip
+        shares = line["probabilities"]
+        surest = sorted(CODES, key=lambda code: -shares[code])
+        before = {code: sum(shares[c] for c in CODES if shares[c] > shares[code]) for code in CODES}
+        assert line["set"] == {
+            "coverage": configuration.set_coverage,
+            "codes": [
+                code for code in surest if before[code] <= 0.5
+            ],  # every class's threshold in this model
+        }
+        assert line["label"] == line["set"]["codes"][0]
+        suspicious = shares["akiec"] + shares["bcc"] + shares["mel"]
+        for target, share, threshold in (("malignant", suspicious, 0.2), ("melanoma", shares["mel"], 0.1)):
+            assert line["targets"][target]["probability"] == pytest.approx(share)
+            assert line["targets"][target]["operating_points"] == [
+                {"sensitivity": 0.9, "threshold": threshold, "flagged": share >= threshold}
+            ]
+        assert line["dermatoscopic"] is None, "this model does not tell"
+
+
+def test_a_model_is_called_by_its_name(photos: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(photos[0]), "--json", "--model", "fast"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["model"] == {"name": "fast", "sha256": load(MODELS / "fast").sha256}
 
 
 def test_the_table_has_a_line_a_photo(

@@ -1,4 +1,4 @@
-"""Figures in the documents are those of model/metrics.json, and what the documents name exists."""
+"""Figures in the documents are those of model/metrics.json, which are those of the weights, and what they name exists."""
 
 import json
 import re
@@ -12,9 +12,11 @@ import yaml
 from skinapp.classifier import Configuration
 from skinapp.models import MODELS
 from tests.serving import ROOT
-from train.calibrate import read_validation
+from train.calibrate import answers, fit_configuration
+from train.decisions import measure_points, measure_sets
 from train.evaluate import evaluate
-from train.report import with_results
+from train.tables import with_model_index, with_tables
+from train.validation import read_validation
 
 DOCUMENTS = [ROOT / "README.md", MODELS / "README.md"]
 FOLDERS = sorted(path.parent for path in MODELS.glob("*/config.json"))
@@ -24,7 +26,10 @@ FOLDERS = sorted(path.parent for path in MODELS.glob("*/config.json"))
 def test_results_are_those_of_the_metrics(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     metrics = json.loads((MODELS / "metrics.json").read_text(encoding="utf-8"))
-    assert with_results(text, metrics) == text, "run python -m train.report"
+    written = with_tables(text, metrics)
+    if document.parent == MODELS:
+        written = with_model_index(written, metrics)
+    assert written == text, "run python -m train.report"
 
 
 def test_the_metrics_are_those_of_the_shipped_weights() -> None:
@@ -38,18 +43,38 @@ def test_the_metrics_are_those_of_the_shipped_weights() -> None:
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_the_configuration_follows_from_the_tune_lesions(folder: Path) -> None:
+    shipped = Configuration.read(folder)
+    assert fit_configuration(shipped, read_validation(folder).part("tune")) == shipped
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_the_metrics_follow_from_the_validation_logits(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "train.evaluate.RESAMPLES", 2
     )  # a thousand take ten seconds, and intervals are not compared
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    report = read_validation(folder).part("report")
-    shown = Configuration.read(folder).probabilities(report.logits)
-    fresh = evaluate(report.labels, shown, report.lesion_ids)
+    configuration, report = Configuration.read(folder), read_validation(folder).part("report")
+    found = answers(configuration, report.logits)
+    fresh = evaluate(report.labels, found.probabilities, report.lesion_ids)
     for figure in ("n", "accuracy", "balanced_accuracy", "macro_f1", "macro_auc", "ece"):
         assert getattr(fresh, figure) == pytest.approx(metrics[figure])
     assert fresh.confusion_matrix == metrics["confusion_matrix"]
     assert np.sum(fresh.confusion_matrix) == fresh.n
+    for name, sets in measure_sets(report.labels, found.sets, report.lesion_ids).items():
+        written = metrics["sets"]["report"][name]
+        assert (sets.photos, sets.coverage, sets.size) == pytest.approx(
+            (written["photos"], written["coverage"], written["size"])
+        )
+    points = measure_points(
+        report.labels, found.flags, report.lesion_ids, configuration.operating_points, True
+    )
+    for point, written in zip(points, metrics["operating_points"]["report"], strict=True):
+        assert (point.target, point.asked, point.threshold) == tuple(
+            written[key] for key in ("target", "asked", "threshold")
+        )
+        assert point.sensitivity == pytest.approx(written["sensitivity"])
+        assert point.specificity == pytest.approx(written["specificity"])
 
 
 def test_the_space_s_front_matter() -> None:

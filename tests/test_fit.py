@@ -17,11 +17,12 @@ from skinapp.preprocess import open_photo, to_pixels
 from tests.drawings import draw_lesion, write_dataset
 from train import evaluate
 from train.augment import Augmentation
-from train.calibrate import read_validation
 from train.dataset import Dataset, DatasetError, load_dataset, read_split, split_lesions
-from train.fit import CHECKPOINT, main, parser, settings_from, train
+from train.export import write_model
+from train.fit import CHECKPOINT, main, parser, settings_from, train, uncalibrated
 from train.networks import CnnSettings, EfficientNetLite0Settings
 from train.trainer import Epoch, Settings, Trainer, at_size
+from train.validation import read_validation
 
 SETTINGS = Settings(
     network=CnnSettings(filters=(4, 8), dropout=0.3),
@@ -198,6 +199,51 @@ def test_weights_of_the_best_epoch_are_kept(parts: tuple[Dataset, Dataset]) -> N
     assert not all(map(np.array_equal, trainer.best, untrained))
 
 
+def test_training_size_is_that_of_the_trained_network_alone(parts: tuple[Dataset, Dataset]) -> None:
+    trainer = Trainer(replace(SETTINGS, training_size=24), *parts)
+    assert all(images.shape == (8, 24, 24, 3) for images, _ in trainer.batches(0))
+    assert trainer.network.input_shape == (None, 24, 24, 3)
+    trainer.run_epoch()
+    assert parts[1].pictures.shape[1:] == trainer.averaged.input_shape[1:] == (32, 32, 3)
+    assert trainer.logits(parts[1]).shape == (len(parts[1].labels), 7)
+    assert trainer.finished_network().input_shape == (None, 32, 32, 3)
+
+
+def test_enlargement_inside_the_network_shrinks_with_the_training_size(
+    parts: tuple[Dataset, Dataset],
+) -> None:
+    enlarging = EfficientNetLite0Settings(enlarge_to=128, imagenet=False)
+    trainer = Trainer(replace(SETTINGS, network=enlarging, training_size=24), *parts)
+    assert trainer.network.get_layer("enlarge").output.shape[1:3] == (96, 96)
+    assert trainer.averaged.get_layer("enlarge").output.shape[1:3] == (128, 128)
+    for trained, averaged in zip(trainer.network.get_weights(), trainer.averaged.get_weights(), strict=True):
+        np.testing.assert_array_equal(trained, averaged)
+
+
+@pytest.mark.parametrize("sampling", [0.0, 0.5])
+def test_run_starts_from_a_model_s_weights_with_its_head_shifted_back(
+    sampling: float, parts: tuple[Dataset, Dataset], tmp_path: Path
+) -> None:
+    training = uneven(parts[0], {"df": 2, "vasc": 4})
+    first = Trainer(replace(SETTINGS, seed=9), training, parts[1])
+    first.run_epoch()
+    write_model(tmp_path, first.finished_network(), uncalibrated(first, "cnn", ""))
+    model = Classifier(tmp_path)
+    trainer = Trainer(replace(SETTINGS, start=str(tmp_path), sampling=sampling), training, parts[1])
+    for found in (trainer.network, trainer.averaged):
+        for variable, expected in zip(found.weights, model.network.weights, strict=True):
+            if variable.path != "logits/bias":
+                np.testing.assert_array_equal(variable, expected)
+    # Softmax of the trained logits presumes the mix that training draws, softmax of the model's that of the lesions.
+    counts = np.bincount(training.labels, minlength=7)
+    drawn = counts**sampling / np.sum(counts**sampling)
+    plain = model.network(parts[1].pictures.astype(np.float32), training=False)
+    shift = np.log(counts / counts.sum()) - np.log(drawn)
+    np.testing.assert_allclose(trainer.logits(parts[1]), plain - shift, atol=1e-4)
+    finished = trainer.finished_network()(parts[1].pictures.astype(np.float32), training=False)
+    np.testing.assert_allclose(finished, plain, atol=1e-4)
+
+
 def test_missing_class_is_named(parts: tuple[Dataset, Dataset]) -> None:
     with pytest.raises(DatasetError, match="labelled df, vasc:"):
         Trainer(SETTINGS, uneven(parts[0], {"df": 0, "vasc": 0}), parts[1])
@@ -259,6 +305,8 @@ def test_command_leaves_a_complete_model_folder(trained: Path) -> None:
     with (trained / "history.csv").open(newline="") as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1"]
     assert "NaN" not in (trained / "metrics.json").read_text()
+    metrics = json.loads((trained / "metrics.json").read_text())
+    assert {"sets", "operating_points", "groups", "mistakes", "cross_fitted"} <= metrics.keys()
 
 
 def test_classifier_loads_what_the_command_wrote(trained: Path) -> None:
@@ -285,8 +333,8 @@ def test_validation_logits_are_those_of_the_held_out_lesions(trained: Path, data
     assert set(validation.lesion_ids) == {lesion for lesion, part in split.items() if part != "train"}
     assert [split[lesion] for lesion in validation.lesion_ids] == validation.parts.tolist()
     classifier = Classifier(trained)
-    for image_id, logits in list(zip(validation.image_ids, validation.logits, strict=True))[::5]:
-        shown = classifier(open_photo(dataset_folder / "images" / f"{image_id}.jpg")).probabilities
+    for known, logits in list(zip(validation.photos, validation.logits, strict=True))[::5]:
+        shown = classifier(open_photo(dataset_folder / "images" / f"{known.image_id}.jpg")).probabilities
         np.testing.assert_allclose(classifier.configuration.probabilities(logits), shown, atol=1e-4)
 
 
@@ -340,6 +388,14 @@ def test_three_lesions_a_class_are_enough(tmp_path: Path) -> None:
     Classifier(tmp_path / "out")
 
 
+@pytest.mark.usefixtures("few_resamples")
+def test_a_class_without_report_lesions_leaves_its_figures_open(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "data", dict.fromkeys(CODES, 3) | {"mel": 2})  # one to train, one to tune
+    assert command(tmp_path / "data", tmp_path / "out") == 0
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["per_class"]["mel"]["recall"] is None
+
+
 def test_a_run_is_not_overwritten_unasked(
     dataset_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -366,6 +422,57 @@ def test_settings_that_cannot_work_are_refused_before_training(
     error = capsys.readouterr().err.strip()
     assert said in error and "\n" not in error
     assert not (tmp_path / "out" / "history.csv").exists()
+
+
+@pytest.mark.usefixtures("few_resamples")
+def test_command_starts_from_a_model_and_trains_at_another_size(
+    trained: Path, dataset_folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    rate = ["--rate", "1e-9", "--averaging", "0"]  # hardly a step away from where it starts
+    assert command(dataset_folder, out, "--start", str(trained), "--training-size", "64", *rate) == 0
+    configuration = Configuration.read(out)
+    assert configuration.input_size == Configuration.read(trained).input_size == 94
+    assert configuration.settings["training_size"] == 64
+    assert configuration.settings["start"] == str(trained)
+    assert f"--start {trained} --training-size 64" in configuration.command
+    for before, after in zip(
+        Classifier(trained).network.trainable_variables,
+        Classifier(out).network.trainable_variables,
+        strict=True,
+    ):
+        np.testing.assert_allclose(after, before, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    "more, said",
+    [
+        (["--filters", "4", "8", "8"], "another network"),
+        (["--filters", "4", "16"], "another network"),
+        (["--kernel-size", "5"], "another network"),
+    ],
+    ids=["a stage more", "more filters", "larger kernels"],
+)
+def test_start_from_another_network_is_refused_in_one_sentence(
+    more: list[str],
+    said: str,
+    trained: Path,
+    dataset_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert command(dataset_folder, tmp_path / "out", "--start", str(trained), *more) == 1
+    error = capsys.readouterr().err.strip()
+    assert said in error and str(trained) in error and "\n" not in error
+    assert not (tmp_path / "out" / "history.csv").exists()
+
+
+def test_start_from_nowhere_is_refused_in_one_sentence(
+    dataset_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(dataset_folder, tmp_path / "out", "--start", str(tmp_path / "nowhere")) == 1
+    error = capsys.readouterr().err.strip()
+    assert "nowhere is no model folder" in error and "\n" not in error
 
 
 @pytest.mark.parametrize("more", [["--views", "3"], ["--resampling", "nearest"]])

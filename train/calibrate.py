@@ -1,14 +1,15 @@
-"""Fits temperature and prior correction on tune lesions.
+"""Fits what turns logits into words, on tune lesions: temperature, prior correction, conformal sets, operating points.
 
 `temperature` makes the probabilities as sure as they are right: it minimises the log loss (Guo 2017, arXiv:1706.04599).
 `tau` is how much of the training class mix is taken out again (Menon 2021, arXiv:2007.07314): it raises the sensitivity for
 rare classes and costs calibration. Admitted is a tau whose calibration error stays below what chance alone would give a
 perfectly calibrated network with the same confidences 95 times in 100; chosen is the smallest admitted one whose balanced
 accuracy comes close to the best, since the best itself is often best by chance and lies at the edge of calibration.
+
+The sets and operating points are quantiles of scores of the photos they are fitted to, one place further out than the sample's
+own quantile, as split-conformal prediction has it (Vovk 2005; Angelopoulos & Bates 2021, arXiv:2107.07511).
 """
 
-import csv
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,45 +17,43 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from sklearn.metrics import balanced_accuracy_score, log_loss
 
-from skinapp.classifier import Classifier, Configuration, probabilities
+from skinapp.classifier import Configuration, probabilities
+from skinapp.decision import (
+    SENSITIVITIES,
+    TARGETS,
+    OperatingPoint,
+    conformal_set,
+    mass_above,
+    target_probability,
+)
 from skinapp.lesions import CODES
-from train.dataset import Dataset
 from train.evaluate import expected_calibration_error
+from train.validation import Validation, read_validation
 
 TAUS = np.round(np.arange(0, 1.01, 0.05), 2)
 SIMULATIONS = 500
+COVERAGE = 0.9  # of the conformal sets
 CLOSE = 0.015  # of balanced accuracy: on 622 tune lesions, a smaller difference between two taus is chance
-LOGITS = "validation.csv"  # in the model folder: what all its figures are computed from
-
-
-@dataclass(frozen=True)
-class Validation:
-    """Raw outputs for validation photos. labels: int (N,); logits: float (N, 7); the rest: N strings each."""
-
-    image_ids: list[str]
-    lesion_ids: list[str]
-    parts: np.ndarray
-    labels: np.ndarray
-    logits: np.ndarray
-
-    def part(self, part: str) -> "Validation":
-        """Only the photos of one part, `tune` or `report`."""
-        rows = np.flatnonzero(self.parts == part)
-        return Validation(
-            [self.image_ids[i] for i in rows],
-            [self.lesion_ids[i] for i in rows],
-            self.parts[rows],
-            self.labels[rows],
-            self.logits[rows],
-        )
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What goes into config.json."""
+    """How sure the probabilities are, and for which class mix."""
 
     temperature: float
     tau: float
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the program says of N photos by constants that were fitted to other lesions.
+
+    probabilities: float64 (N, 7); sets: bool (N, 7); flags: bool (N, P), one column an operating point.
+    """
+
+    probabilities: np.ndarray
+    sets: np.ndarray
+    flags: np.ndarray
 
 
 def calibrate(labels: np.ndarray, logits: np.ndarray, prior: np.ndarray) -> Calibration:
@@ -96,38 +95,78 @@ def error_by_chance(shown: np.ndarray, quantile: float = 0.95, seed: int = 0) ->
     return float(np.quantile(errors, quantile))
 
 
-def write_logits(folder: Path, seen: Mapping[str, Dataset]) -> None:
-    """Run the model in `folder` on the validation photos and write its logits there.
+def fit_sets(labels: np.ndarray, shown: np.ndarray, coverage: float = COVERAGE) -> tuple[float, ...]:
+    """The threshold of each class for `decision.conformal_set`. labels: int (N,), shown: float (N, 7) -> 7 floats.
 
-    seen: pictures at the network's size, by part (`tune`, `report`).
+    Class by class, so that a rare class is covered as often as a common one; a class with too few photos for a quantile
+    of its own (fewer than 9 for 90 %) gets that of all photos.
     """
-    classifier = Classifier(folder)
-    with (folder / LOGITS).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["image_id", "lesion_id", "dx", "part", *CODES])
-        for part, dataset in seen.items():
-            for record, row in zip(dataset.records, classifier.logits(dataset.pictures), strict=True):
-                writer.writerow(
-                    [record.image_id, record.lesion_id, record.dx, part, *(f"{x:.4f}" for x in row)]
-                )
+    scores = mass_above(shown)[np.arange(len(labels)), labels]
+    overall = _conformal_quantile(scores, coverage)
+    own = [_conformal_quantile(scores[labels == index], coverage) for index in range(len(CODES))]
+    fallback = 1.0 if overall is None else overall
+    # Rounded up: rounded down, a set would leave out the very photo that its threshold was taken from.
+    return tuple(float(np.ceil((fallback if value is None else value) * 1e4) / 1e4) for value in own)
+
+
+def fit_operating_points(labels: np.ndarray, shown: np.ndarray) -> tuple[OperatingPoint, ...]:
+    """For each target and sensitivity, the highest threshold that reaches it. Arguments as for `fit_sets`."""
+    points = []
+    for target, codes in TARGETS.items():
+        positive = np.isin(labels, [CODES.index(code) for code in codes])
+        for sensitivity in SENSITIVITIES:
+            furthest = _conformal_quantile(-target_probability(shown, target)[positive], sensitivity)
+            # Too few lesions for this sensitivity: every one that the photos show is flagged, and nothing is promised.
+            threshold = 0.0 if furthest is None else np.floor(-furthest * 1e5) / 1e5
+            points.append(OperatingPoint(target, sensitivity, float(threshold)))
+    return tuple(points)
+
+
+def _conformal_quantile(scores: np.ndarray, level: float) -> float | None:
+    """What a new score stays within with probability `level` at least; None where there are too few scores to say."""
+    rank = int(np.ceil((len(scores) + 1) * level - 1e-9))
+    return float(np.sort(scores)[rank - 1]) if rank <= len(scores) else None
 
 
 def calibrate_model(folder: Path) -> None:
-    """Fit temperature and tau to the logits of tune lesions and put them into config.json."""
+    """Fit everything above to the tune lesions in validation.csv, and put it into config.json."""
     configuration = Configuration.read(folder)
-    tune = read_validation(folder).part("tune")
-    fitted = calibrate(tune.labels, tune.logits, np.array(configuration.prior))
-    replace(configuration, temperature=fitted.temperature, tau=fitted.tau).write(folder)
+    fit_configuration(configuration, read_validation(folder).part("tune")).write(folder)
 
 
-def read_validation(folder: Path) -> Validation:
-    """The validation photos' logits of a model folder."""
-    with (folder / LOGITS).open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return Validation(
-        [row["image_id"] for row in rows],
-        [row["lesion_id"] for row in rows],
-        np.array([row["part"] for row in rows]),
-        np.array([CODES.index(row["dx"]) for row in rows]),
-        np.array([[float(row[code]) for code in CODES] for row in rows]),
+def fit_configuration(configuration: Configuration, validation: Validation) -> Configuration:
+    """The configuration with everything above fitted to these photos."""
+    fitted = calibrate(validation.labels, validation.logits, np.array(configuration.prior))
+    calibrated = replace(configuration, temperature=fitted.temperature, tau=fitted.tau)
+    shown = calibrated.probabilities(validation.logits)
+    return replace(
+        calibrated,
+        set_coverage=COVERAGE,
+        set_thresholds=fit_sets(validation.labels, shown),
+        operating_points=fit_operating_points(validation.labels, shown),
     )
+
+
+def answers(configuration: Configuration, logits: np.ndarray) -> Answers:
+    """What the program says of photos with these logits, float (N, 7)."""
+    shown = configuration.probabilities(logits)
+    flags = [target_probability(shown, p.target) >= p.threshold for p in configuration.operating_points]
+    return Answers(
+        shown, conformal_set(shown, np.array(configuration.set_thresholds)), np.stack(flags, axis=1)
+    )
+
+
+def cross_fitted(configuration: Configuration, validation: Validation) -> Answers:
+    """Answers for all validation photos, each half's by constants fitted to the other half."""
+    halves = {}
+    for part, other in (("tune", "report"), ("report", "tune")):
+        fitted = fit_configuration(configuration, validation.part(other))
+        halves[part] = answers(fitted, validation.part(part).logits)
+    parts = validation.parts
+    joined = {}
+    for name in ("probabilities", "sets", "flags"):
+        first = getattr(halves["tune"], name)
+        joined[name] = np.empty((len(parts), first.shape[1]), first.dtype)
+        for part, half in halves.items():
+            joined[name][parts == part] = getattr(half, name)
+    return Answers(**joined)

@@ -11,7 +11,7 @@ import csv
 import json
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -143,20 +143,23 @@ def intervals(
     labels: np.ndarray, probabilities: np.ndarray, lesions: Sequence[str]
 ) -> dict[str, tuple[float, float] | None]:
     """95 % bootstrap intervals of the headline figures, whole lesions drawn with replacement."""
-    members: dict[str, list[int]] = {}
-    for index, lesion in enumerate(lesions):
-        members.setdefault(lesion, []).append(index)
-    groups = [np.array(group) for group in members.values()]
-    random = np.random.RandomState(0)  # the same data give the same intervals
-    drawn = []
-    for _ in tqdm(range(RESAMPLES), desc="intervals", disable=None, leave=False):
-        chosen = np.concatenate([groups[i] for i in resample(np.arange(len(groups)), random_state=random)])
-        drawn.append(headline(labels[chosen], probabilities[chosen]))
+    drawn = [headline(labels[rows], probabilities[rows]) for rows in resampled(lesions)]
     result: dict[str, tuple[float, float] | None] = {}
     for name in HEADLINE:
         values = [figures[name] for figures in drawn if figures[name] is not None]
         result[name] = tuple(np.percentile(values, [2.5, 97.5]).tolist()) if values else None  # type: ignore[arg-type]
     return result
+
+
+def resampled(lesions: Sequence[str]) -> Iterator[np.ndarray]:
+    """The rows of RESAMPLES bootstrap samples, whole lesions drawn with replacement. lesions: N ids -> int arrays."""
+    members: dict[str, list[int]] = {}
+    for index, lesion in enumerate(lesions):
+        members.setdefault(lesion, []).append(index)
+    groups = [np.array(group) for group in members.values()]
+    random = np.random.RandomState(0)  # the same data give the same intervals
+    for _ in tqdm(range(RESAMPLES), desc="intervals", disable=None, leave=False):
+        yield np.concatenate([groups[i] for i in resample(np.arange(len(groups)), random_state=random)])
 
 
 def table(evaluation: Evaluation) -> str:

@@ -1,6 +1,7 @@
 """The figures of a model folder, drawn with matplotlib."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -12,6 +13,8 @@ import numpy as np
 from sklearn.metrics import RocCurveDisplay
 
 from skinapp.lesions import CODES
+from train.corruptions import CorruptionFigures
+from train.evaluate import ECE_BINS, expected_calibration_error
 
 ACCENT = "#0f6e84"
 PALETTE = (
@@ -72,6 +75,53 @@ def roc(labels: np.ndarray, probabilities: np.ndarray, title: str, to: Path) -> 
             )
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=1, linestyle="--")
     axes.set(title=title, xlabel="1 - specificity", ylabel="sensitivity")
+    _save(figure, to)
+
+
+def reliability(labels: np.ndarray, before: np.ndarray, after: np.ndarray, to: Path) -> None:
+    """Draw how often the top class is right against its probability, before and after calibration. Both: float (N, 7)."""
+    figure, panels = plt.subplots(1, 2, figsize=(9, 4.2), layout="constrained", sharey=True)
+    for axes, shown, title in zip(panels, (before, after), ("Before", "After calibration"), strict=True):
+        confidence, right = shown.max(1), shown.argmax(1) == labels
+        which = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
+        counts = np.bincount(which, minlength=ECE_BINS)
+        filled = counts > 0
+        middle = np.bincount(which, confidence, ECE_BINS)[filled] / counts[filled]
+        share = np.bincount(which, right, ECE_BINS)[filled] / counts[filled]
+        spread = 1.96 * np.sqrt(share * (1 - share) / counts[filled])
+        axes.plot([0, 1], [0, 1], color="0.7", linewidth=1, linestyle="--")
+        axes.bar((np.arange(ECE_BINS) + 0.5) / ECE_BINS, counts / counts.sum(), 0.9 / ECE_BINS, color="0.88")
+        axes.errorbar(middle, share, spread, color=ACCENT, marker="o", markersize=4, linewidth=1.2, capsize=2)
+        error = expected_calibration_error(labels, shown)
+        axes.set(
+            xlabel="probability of the top class", title=f"{title}: ECE {error:.3f}", xlim=(0, 1), ylim=(0, 1)
+        )
+    panels[0].set_ylabel("how often it is right (bars: share of photos)")
+    _save(figure, to)
+
+
+def corruptions(rows: Sequence[CorruptionFigures], to: Path) -> None:
+    """Draw balanced accuracy against strength, one small plot a corruption; the clean level (strength 0) is dashed.
+
+    rows: from `read_corruptions`, those of "none" among them. Raises ValueError without.
+    """
+    clean = next((row.balanced_accuracy for row in rows if row.strength == 0), None)
+    if clean is None:
+        raise ValueError("The figures on corrupted photos lack those of the clean ones: measure them anew.")
+    names = list(dict.fromkeys(row.corruption for row in rows if row.strength))
+    figure, grid = plt.subplots(3, 5, figsize=(9, 5.6), sharex=True, sharey=True, layout="constrained")
+    for axes, name in zip(grid.flat, names, strict=False):
+        graded = sorted((row.strength, row.balanced_accuracy) for row in rows if row.corruption == name)
+        strengths, accuracies = zip((0, clean), *graded, strict=True)
+        axes.axhline(clean, color="0.6", linewidth=1, linestyle="--")
+        axes.plot(strengths, accuracies, color=ACCENT, marker="o", markersize=3)
+        axes.set_title(name.replace("_", " ").replace("jpeg", "JPEG"), fontsize=10)
+        axes.set(xticks=strengths, ylim=(0, 1))
+    for axes in list(grid.flat)[len(names) :]:
+        axes.set_visible(False)
+    figure.supxlabel("strength of the corruption (0: clean, dashed)", fontsize=10)
+    figure.supylabel("balanced accuracy", fontsize=10)
+    figure.suptitle(f"Damaged photos, {rows[0].photos} of report lesions", fontsize=11)
     _save(figure, to)
 
 

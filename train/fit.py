@@ -28,13 +28,15 @@ from skinapp.lesions import CODES
 from skinapp.models import ModelError
 from skinapp.preprocess import RESAMPLING, to_pixels
 from train.augment import Augmentation
-from train.calibrate import calibrate_model, write_logits
+from train.calibrate import COVERAGE, calibrate_model
 from train.dataset import DatasetError, load_dataset, split_lesions, write_split
+from train.dermatoscopic import fit_dermatoscopic
 from train.export import check_size, write_model
 from train.imagenet import WeightsError
 from train.networks import CnnSettings, EfficientNetLite0Settings
 from train.report import write_report
 from train.trainer import Epoch, Settings, Trainer, at_size
+from train.validation import write_validation
 
 CHECKPOINT = "checkpoint.npz"
 CHOICES: dict[str, tuple] = {"views": (1, 2, 4, 8), "resampling": tuple(RESAMPLING)}
@@ -65,10 +67,16 @@ def uncalibrated(trainer: Trainer, name: str, command: str) -> Configuration:
         resampling=settings.resampling,
         classes=CODES,
         map_layer=trainer.map_layer,
+        map_method="gradcam",
         views=settings.views,
         prior=tuple(round(float(share), 6) for share in trainer.prior),
         temperature=1.0,
         tau=0.0,
+        set_coverage=COVERAGE,
+        set_thresholds=(1.0,) * len(CODES),
+        operating_points=(),
+        dermatoscopic_layer="",
+        dermatoscopic_threshold=0.0,
         sha256={},
         versions={"python": platform.python_version(), "tensorflow": tf.__version__}
         | {package: version(package) for package in ("keras", "numpy", "pillow")},
@@ -165,8 +173,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         train(trainer, out)
         command = " ".join(["python -m train.fit", *(a for a in arguments if a != "--resume")])
         write_model(out, trainer.finished_network(), uncalibrated(trainer, options.network, command))
-        write_logits(out, seen)
+        write_validation(out, seen)
         calibrate_model(out)
+        fit_dermatoscopic(out, at_size(dataset.part(split, "train"), settings), seen["tune"], seen["report"])
         write_report(out)
     except (DatasetError, WeightsError, ModelError, ValueError, BadZipFile, OSError) as error:
         print(error, file=sys.stderr)

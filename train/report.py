@@ -7,9 +7,8 @@ python -m train.report --model runs/cnn   # one folder of your own
 import argparse
 import csv
 import json
-import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,23 +16,26 @@ from typing import Any
 import numpy as np
 
 from skinapp.classifier import Configuration, probabilities
-from skinapp.lesions import BY_CODE, CODES
 from skinapp.models import MODELS, ModelError
 from train import figures
-from train.calibrate import Validation, calibrate, calibrate_model, error_by_chance, read_validation
-from train.evaluate import HEADLINE, evaluate, expected_calibration_error
+from train.calibrate import Answers, answers, calibrate_model, cross_fitted, error_by_chance
+from train.corruptions import read_corruptions
+from train.decisions import SetFigures, measure_points, measure_sets
+from train.dermatoscopic import read_dermatoscopic
+from train.evaluate import evaluate, expected_calibration_error
+from train.failures import by_group, mistakes
+from train.maps import read_maps
+from train.tables import with_model_index, with_tables
+from train.validation import Validation, read_validation
 
 ROOT = MODELS.parent
-MARKS = re.compile(
-    r"(<!-- results: written by python -m train.report -->\n).*?(<!-- end of results -->)", re.DOTALL
-)
 
 
 def write_report(folder: Path) -> None:
     """Write metrics.json and the figures of one model folder."""
     configuration = Configuration.read(folder)
     validation = read_validation(folder)
-    crossed = cross_fitted(validation, np.array(configuration.prior))
+    crossed = cross_fitted(configuration, validation)
     metrics = measure(folder, configuration, validation, crossed)
     (folder / "metrics.json").write_text(
         json.dumps(metrics, indent=2, allow_nan=False) + "\n", encoding="utf-8"
@@ -44,22 +46,32 @@ def write_report(folder: Path) -> None:
         f"Report lesions, {metrics['n']} photos",
         folder / "confusion_matrix.png",
     )
-    title = f"All validation lesions, cross-fitted, {len(crossed)} photos"
-    figures.roc(validation.labels, crossed, title, folder / "roc.png")
+    labels, everything = (
+        validation.labels,
+        f"All validation lesions, cross-fitted, {len(validation.photos)} photos",
+    )
+    figures.roc(labels, crossed.probabilities, everything, folder / "roc.png")
+    plain = probabilities(validation.logits, 1.0, 0.0, np.array(configuration.prior))
+    figures.reliability(labels, plain, crossed.probabilities, folder / "reliability.png")
+    if metrics["corruptions"]:
+        figures.corruptions(read_corruptions(folder), folder / "corruptions.png")
 
 
 def measure(
-    folder: Path, configuration: Configuration, validation: Validation, crossed: np.ndarray
+    folder: Path, configuration: Configuration, validation: Validation, crossed: Answers
 ) -> dict[str, Any]:
-    """All figures of one network, in the form of metrics.json: those of `Evaluation` on report lesions, and more. crossed: float (N, 7), from `cross_fitted`."""
-    prior = np.array(configuration.prior)
-    report = validation.part("report")
-    shown = configuration.probabilities(report.logits)
-    plain = probabilities(report.logits, 1.0, 0.0, prior)
+    """All figures of one network, in the form of metrics.json: those of `Evaluation` on report lesions, and more.
+
+    crossed: from `cross_fitted`.
+    """
+    report, labels, lesions = validation.part("report"), validation.labels, validation.lesion_ids
+    fixed = answers(configuration, report.logits)
+    plain = probabilities(report.logits, 1.0, 0.0, np.array(configuration.prior))
     with (folder / "history.csv").open(newline="", encoding="utf-8") as file:
         history = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
     best = max(history, key=lambda epoch: epoch["tune_macro_auc"])
-    return asdict(evaluate(report.labels, shown, report.lesion_ids)) | {
+    points = configuration.operating_points
+    return asdict(evaluate(report.labels, fixed.probabilities, report.lesion_ids)) | {
         "model": {
             "name": folder.resolve().name,
             "network": configuration.network,
@@ -77,68 +89,34 @@ def measure(
             "temperature": configuration.temperature,
             "tau": configuration.tau,
             "ece_before": expected_calibration_error(report.labels, plain),
-            "ece_after": expected_calibration_error(report.labels, shown),
-            "ece_by_chance": error_by_chance(shown),
+            "ece_after": expected_calibration_error(report.labels, fixed.probabilities),
+            "ece_by_chance": error_by_chance(fixed.probabilities),
         },
-        "cross_fitted": asdict(evaluate(validation.labels, crossed, validation.lesion_ids)),
+        "cross_fitted": asdict(evaluate(labels, crossed.probabilities, lesions))
+        | {"ece_by_chance": error_by_chance(crossed.probabilities)},
+        "sets": {
+            "promised": configuration.set_coverage,
+            "report": _as_dicts(measure_sets(report.labels, fixed.sets, report.lesion_ids)),
+            "cross_fitted": _as_dicts(measure_sets(labels, crossed.sets, lesions)),
+        },
+        "operating_points": {
+            "report": [
+                asdict(p) for p in measure_points(report.labels, fixed.flags, report.lesion_ids, points, True)
+            ],
+            "cross_fitted": [
+                asdict(p) for p in measure_points(labels, crossed.flags, lesions, points, False)
+            ],
+        },
+        "groups": [asdict(group) for group in by_group(validation.photos, labels, crossed.probabilities)],
+        "mistakes": [asdict(m) for m in mistakes(validation.photos, labels, crossed.probabilities)],
+        "corruptions": [asdict(row) for row in read_corruptions(folder)],
+        "maps": [asdict(row) for row in read_maps(folder)],
+        "dermatoscopic": [asdict(row) for row in read_dermatoscopic(folder)],
     }
 
 
-def cross_fitted(validation: Validation, prior: np.ndarray) -> np.ndarray:
-    """Probabilities of all validation photos, each half's temperature and tau fitted on the other half. float64 (N, 7)."""
-    shown = np.empty_like(validation.logits)
-    for part, other in (("tune", "report"), ("report", "tune")):
-        fitting, rows = validation.part(other), validation.parts == part
-        fitted = calibrate(fitting.labels, fitting.logits, prior)
-        shown[rows] = probabilities(validation.logits[rows], fitted.temperature, fitted.tau, prior)
-    return shown
-
-
-def results_table(metrics: dict[str, Any]) -> str:
-    """Markdown: the headline figures of every network in `model/metrics.json`, then a table per class."""
-    lines = ["| figure | " + " | ".join(f"{name}: report | {name}: cross-fitted" for name in metrics) + " |"]
-    lines.append("|---|" + "---|" * 2 * len(metrics))
-    evaluations = [part for network in metrics.values() for part in (network, network["cross_fitted"])]
-    lines.append(
-        "| photos (lesions) | " + " | ".join(f"{e['n']} ({e['lesions']})" for e in evaluations) + " |"
-    )
-    for figure in HEADLINE:
-        cells = []
-        for evaluation in evaluations:
-            low, high = evaluation["confidence_intervals"][figure]
-            cells.append(f"**{_short(evaluation[figure])}** [{_short(low)}, {_short(high)}]")
-        name = (
-            figure.replace("_", " ")
-            .replace("ece", "calibration error (ECE)")
-            .replace("auc", "AUC")
-            .replace("f1", "F1")
-        )
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    for name, network in metrics.items():
-        lines += [
-            "",
-            f"Per class, {name}, cross-fitted:",
-            "",
-            "| dx | class | precision | recall | F1 | AUC | photos |",
-        ]
-        lines.append("|---|---|---|---|---|---|---|")
-        for code in CODES:
-            row = network["cross_fitted"]["per_class"][code]
-            cells = [_short(row[key]) for key in ("precision", "recall", "f1", "auc")]
-            lines.append(f"| {code} | {BY_CODE[code].name} | " + " | ".join(cells) + f" | {row['support']} |")
-    return "\n".join(lines)
-
-
-def with_results(document: str, metrics: dict[str, Any]) -> str:
-    """The document with what stands between its two marks replaced by the results. Raises ValueError without marks."""
-    if not MARKS.search(document):
-        raise ValueError("The document has no place marked for the results.")
-    return MARKS.sub(lambda found: f"{found[1]}\n{results_table(metrics)}\n\n{found[2]}", document)
-
-
-def _short(value: float | None) -> str:
-    """`.765`, as the field writes shares."""
-    return "-" if value is None else f"{value:.3f}".removeprefix("0")
+def _as_dicts(rows: Mapping[str, SetFigures]) -> dict[str, Any]:
+    return {name: asdict(row) for name, row in rows.items()}
 
 
 def _parameters(folder: Path) -> int:
@@ -165,7 +143,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         (MODELS / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
         for document in (MODELS / "README.md", ROOT / "README.md"):
             text = document.read_text(encoding="utf-8")
-            document.write_text(with_results(text, metrics), encoding="utf-8")
+            text = with_tables(text, metrics)
+            if document.parent == MODELS:
+                text = with_model_index(text, metrics)
+            document.write_text(text, encoding="utf-8")
     except (ModelError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1

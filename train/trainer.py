@@ -5,7 +5,7 @@ Everything drawn at random comes from (seed, epoch, step), so that a resumed run
 
 import math
 import time
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import tensorflow as tf
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 from tqdm import tqdm
 
+from skinapp.classifier import Classifier, load
 from skinapp.lesions import CODES
 from skinapp.preprocess import open_photo, to_pixels
 from train.augment import Augmentation, augment
@@ -30,6 +31,13 @@ class Settings:
     network: CnnSettings | EfficientNetLite0Settings = field(default_factory=EfficientNetLite0Settings)
     augmentation: Augmentation = field(default_factory=Augmentation)
     size: int = 94
+    training_size: int = (
+        0  # pixels a side while training, if not `size`: cut-outs show a lesion larger than the whole
+    )
+    # picture does, so fewer pixels show it alike, and cost less (Touvron 2019, arXiv:1906.06423)
+    start: str = (
+        ""  # model folder whose weights the run starts from; empty: ImageNet's, or random ones for the CNN
+    )
     resampling: str = "bicubic"  # the filter whose sharpness is nearest to that of the augmented pictures
     intermediate: int = 160  # pixels a side of what augmentation cuts from: then about as sharp as the input
     epochs: int = 20
@@ -64,10 +72,9 @@ class Trainer:
     def __init__(self, settings: Settings, train: Dataset, tune: Dataset):
         keras.utils.set_random_seed(settings.seed)
         self.settings, self.train, self.tune = settings, train, tune
-        self.network, self.map_layer = build(settings.network, settings.size)
-        self.averaged, _ = build(settings.network, settings.size)
-        self.averaged.set_weights(self.network.get_weights())
-        self.best = self.averaged.get_weights()
+        self.averaged, self.map_layer = build(settings.network, settings.size)
+        self.training_size = settings.training_size or settings.size
+        self.network, _ = build(_scaled(settings, self.training_size), self.training_size)
         self.history: list[Epoch] = []
         self.pictures = tf.constant(train.pictures)
         self.labels = train.labels
@@ -79,6 +86,10 @@ class Trainer:
             )
         self.prior = counts / counts.sum()
         self.drawn = self.prior**settings.sampling / (self.prior**settings.sampling).sum()
+        if settings.start:
+            self._start_from(load(Path(settings.start)))
+        self.averaged.set_weights(self.network.get_weights())
+        self.best = self.averaged.get_weights()
         if settings.batch < 1:
             raise ValueError("A batch needs at least one picture.")
         self.steps = max(1, len(self.labels) // settings.batch)
@@ -136,7 +147,7 @@ class Trainer:
             return augment(
                 chosen_pictures,
                 tf.gather(labels, chosen),
-                self.settings.size,
+                self.training_size,
                 self.settings.augmentation,
                 seed,
             )
@@ -188,6 +199,17 @@ class Trainer:
         bias.assign(bias + np.log(self.prior / self.drawn))
         return self.averaged
 
+    def _start_from(self, model: Classifier) -> None:
+        """Take over another model's weights, its head shifted back to the class mix that training draws.
+
+        Raises ValueError where it is another network.
+        """
+        if [v.path for v in model.network.weights] != [v.path for v in self.network.weights]:
+            raise ValueError(f"{model.folder} holds another network than the one to be trained.")
+        self.network.set_weights(model.network.get_weights())
+        bias = self.network.get_layer("logits").bias
+        bias.assign(bias - np.log(np.asarray(model.configuration.prior) / self.drawn))
+
     def _schedule(self) -> keras.optimizers.schedules.LearningRateSchedule:
         warmup = round(self.settings.warmup * self.steps)
         return keras.optimizers.schedules.CosineDecay(
@@ -228,6 +250,13 @@ class Trainer:
     def _state(self) -> list[Any]:
         """Everything that the next step depends on, random states of the dropout layers included."""
         return [*self.network.variables, *self.averaged.weights, *self.optimizer.variables]
+
+
+def _scaled(settings: Settings, size: int) -> CnnSettings | EfficientNetLite0Settings:
+    """The same network for pictures of another size: what it enlarges to grows with them."""
+    if isinstance(settings.network, CnnSettings):
+        return settings.network
+    return replace(settings.network, enlarge_to=round(settings.network.enlarge_to * size / settings.size))
 
 
 def _rounded_shares(shares: np.ndarray, total: int) -> np.ndarray:

@@ -23,20 +23,21 @@ def add(engine: Engine) -> None:
 
         Args:
             photo: a JPEG, PNG, WebP, BMP or TIFF file.
-            model: the name of the network.
+            model: the name of the network, fast or detailed.
 
         Returns:
-            {label, name, probabilities: {code: float}, model: {name, sha256}, notice}
+            {label, name, probabilities: {code: float}, set: {coverage, codes}, targets: {malignant and melanoma:
+            {probability, operating_points}}, dermatoscopic: {score, threshold, passed}, model: {name, sha256}, notice}
         """
         return _reading(engine, photo, model).as_json()
 
     def explain(photo: str | None, code: str | None = None, model: str = default) -> tuple[Image.Image, dict]:
-        """Grad-CAM overlay for a class. For research and teaching, not a medical device.
+        """Saliency overlay for a class. For research and teaching, not a medical device.
 
         Args:
             photo: a JPEG, PNG, WebP, BMP or TIFF file.
             code: the class to explain (akiec, bcc, bkl, df, mel, nv, vasc), by default the most probable one.
-            model: the name of the network.
+            model: the name of the network, fast or detailed.
 
         Returns:
             The overlay as PNG, and {label, evidence, notice}; without evidence the overlay is the bare photo.

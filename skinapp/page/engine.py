@@ -13,7 +13,7 @@ import matplotlib.pyplot  # noqa: F401
 from PIL import Image
 
 from skinapp.lesions import CODES
-from skinapp.models import model_folders
+from skinapp.models import model_folders, title
 
 if TYPE_CHECKING:  # importing them for real loads TensorFlow
     from skinapp.classifier import Classifier
@@ -25,11 +25,12 @@ class UnknownModel(ValueError):
 
 
 class Engine:
-    """The models on offer, ready or loading. `names`: the default first. Raises ModelError where there is none."""
+    """The models on offer, ready or loading. `names`: the default first; `choices`: (title, name). Raises ModelError where there is none."""
 
     def __init__(self) -> None:
         folders = model_folders()
         self.names = list(folders)
+        self.choices = [(title(folder), name) for name, folder in folders.items()]
         self._classifiers: Future[dict[str, Classifier]] = ThreadPoolExecutor(1).submit(_load, folders)
 
     def read(self, photo: str, model: str) -> Reading:
@@ -51,11 +52,11 @@ def _load(folders: dict[str, Path]) -> dict[str, Classifier]:
     """Load every model and warm it up with a grey picture, map included, so that the first photo waits for nothing."""
     try:
         from skinapp.classifier import load
-        from skinapp.saliency import grad_cam
+        from skinapp.saliency import explain
 
         classifiers = {name: load(folder) for name, folder in folders.items()}
         for classifier in classifiers.values():
-            grad_cam(classifier)(classifier(Image.new("RGB", (256, 256), "grey")).features, CODES[0])
+            explain(classifier, classifier(Image.new("RGB", (256, 256), "grey")), CODES[0])
         return classifiers
     except Exception as error:  # noqa: BLE001  # whatever it is, there is nothing to serve then
         print(f"skinapp cannot start: {error}", file=sys.stderr, flush=True)

@@ -26,7 +26,6 @@ SET_OPACITY = "(percent) => document.documentElement.style.setProperty('--heat-o
 
 def add(engine: Engine) -> None:
     """Add the tab's content to the page that is being built."""
-    names = engine.names
     gr.HTML(
         '<div id="head"><h1>skinapp</h1><p>Seven class probabilities for a dermatoscopic photo, '
         "and where the network found its evidence</p></div>"
@@ -36,7 +35,9 @@ def add(engine: Engine) -> None:
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=300):
             photo = _photo_input()
-            model = gr.Dropdown(names, value=names[0], label="Network", visible=len(names) > 1)
+            model = gr.Dropdown(
+                engine.choices, value=engine.names[0], label="Network", visible=len(engine.choices) > 1
+            )
             gr.HTML(
                 '<p class="mix">One lesion, in the middle, sharp. The centre square of the photo is what the network '
                 "sees. The photo stays on this server for ten minutes at most and goes nowhere else.</p>"
@@ -102,13 +103,49 @@ def add(engine: Engine) -> None:
 
 
 def sentence_html(reading: Reading) -> str:
-    """The most probable class in words, with what it is."""
+    """The most probable class in words, the conformal set, and the operating points."""
     top = reading.top
-    share = round(100 * max(reading.prediction.probabilities))
-    percent = f"{share} %" if share < 100 else "over 99 %"  # no network is certain
+    coverage = reading.classifier.configuration.set_coverage
+    held = ", ".join(escape(lesion.name) for lesion in reading.held)
+    strange = (
+        '<p class="refusal" role="alert">This does not look like a dermatoscopic photo to the network: its probabilities '
+        "mean little here.</p>"
+        if reading.dermatoscopic is False
+        else ""
+    )
     return (
-        f'<p class="sentence" role="status">Most probable: <strong>{escape(top.name)}</strong>, {percent} '
+        f'{strange}<p class="sentence" role="status">Most probable: <strong>{escape(top.name)}</strong>, '
+        f"{_percent(max(reading.prediction.probabilities))} "
         f"<small>{escape(top.description)} This class is <b>{top.malignancy}</b>.</small></p>"
+        f'<p class="held">With {_percent(coverage)} confidence one of: <b>{held}</b>.</p>{_flags_html(reading)}'
+    )
+
+
+def _flags_html(reading: Reading) -> str:
+    """Malignant or premalignant against the operating points: the strictest one that flags the lesion, if any."""
+    points = [(point, flagged) for point, flagged in reading.flags if point.target == "malignant"]
+    if not points:
+        return ""
+    flagged = [point for point, passed in points if passed]
+    share = f"Malignant or premalignant: <b>{_percent(reading.probability('malignant'))}</b>"
+    if flagged:
+        point = min(flagged, key=lambda point: point.sensitivity)
+        verdict = f"above the threshold ({_percent(point.threshold)}) that finds {_percent(point.sensitivity)} of such lesions"
+    else:
+        point = max((point for point, _ in points), key=lambda point: point.sensitivity)
+        verdict = (
+            f"below even the threshold ({_percent(point.threshold)}) that finds {_percent(point.sensitivity)} "
+            "of such lesions; the others are missed"
+        )
+    return f'<p class="held">{share}, {verdict}.</p>'
+
+
+def _percent(share: float) -> str:
+    """`62 %`; no network is certain, so never 0 or 100."""
+    if share > 0.99:
+        return "over 99 %"
+    return (
+        f"{share:.0%}".replace("%", " %") if share >= 0.01 else f"{max(share, 0.001):.1%}".replace("%", " %")
     )
 
 
@@ -127,9 +164,10 @@ def mix_html(reading: Reading) -> str:
 
 def saliency_html(reading: Reading, code: str) -> str:
     """Photo and map on top of each other, with the legend; or the photo and the word that there is no evidence."""
-    from skinapp.saliency import heat, legend_colours
+    from skinapp.saliency import METHODS, heat, legend_colours
 
     lesion = BY_CODE[code]
+    method = METHODS[reading.classifier.configuration.map_method]
     saliency = reading.saliency(code)
     square = (
         f'<img src="{_data_uri(reading.square, "JPEG")}" alt="The part of the photo that the network saw">'
@@ -143,7 +181,7 @@ def saliency_html(reading: Reading, code: str) -> str:
     coloured = f'<img class="heat" src="{_data_uri(heat(saliency, reading.square.width), "PNG")}" alt="{escape(described)}">'
     return (
         f'<figure class="saliency"><div class="stack">{square}{coloured}</div><figcaption>'
-        f"Grad-CAM for <strong>{escape(lesion.name)}</strong>: where the network found its evidence, relative to the "
+        f"{method} for <strong>{escape(lesion.name)}</strong>: where the network found its evidence, relative to the "
         "strongest place in this photo. It does not show why, nor how sure the network is."
         f'<div class="scale" style="background:linear-gradient(90deg,{",".join(legend_colours())})"></div>'
         '<div class="ends"><span>none (clear)</span><span>some</span><span>strongest</span></div></figcaption></figure>'

@@ -41,6 +41,7 @@ CSS = """
 .sentence { font-size: 1.15rem; margin: 0; padding: 2px 0; }
 .sentence strong { font-weight: 650; }
 .sentence small { display: block; font-size: .85rem; color: var(--body-text-color-subdued); }
+.held { margin: 4px 0 0; font-size: .92rem; }
 .refusal { border-left: 4px solid #b91c1c; background: #fdecec; color: #5f1212; padding: 10px 12px; border-radius: 6px;
   margin: 0; }
 .dark .refusal { background: #3b1414; color: #ffd6d6; border-color: #f47272; }

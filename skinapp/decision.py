@@ -1,0 +1,51 @@
+"""What follows from seven probabilities: a set that holds the right class, and whether an operating point is passed.
+
+The constants are fitted by `train/calibrate.py` on lesions that training never saw, and travel in the model's config.json.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skinapp.lesions import CLASSES, CODES
+
+# What an operating point is about, and the classes whose probabilities are added for it.
+TARGETS: dict[str, tuple[str, ...]] = {
+    "malignant": tuple(lesion.code for lesion in CLASSES if lesion.suspicious),
+    "melanoma": ("mel",),
+}
+SENSITIVITIES = (0.90, 0.95, 0.98)
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """A lesion is flagged where the probability of the target is at least `threshold`, which on the lesions it was
+    fitted to reached `sensitivity`. target: a key of TARGETS."""
+
+    target: str
+    sensitivity: float
+    threshold: float
+
+
+def target_probability(probabilities: np.ndarray, target: str) -> np.ndarray:
+    """The summed probability of a target's classes. float (..., 7) -> float (...)."""
+    return np.asarray(probabilities)[..., [CODES.index(code) for code in TARGETS[target]]].sum(axis=-1)
+
+
+def mass_above(probabilities: np.ndarray) -> np.ndarray:
+    """For each class, the summed probability of the classes more probable than it: the conformal score.
+
+    float (..., 7) -> float (..., 7), 0 for the most probable class. Adaptive prediction sets (Romano 2020,
+    arXiv:2006.02544) with the class's own probability left out, so that no set is empty and no chance is needed.
+    """
+    probabilities = np.asarray(probabilities, np.float64)
+    higher = probabilities[..., None, :] > probabilities[..., :, None]
+    return (higher * probabilities[..., None, :]).sum(axis=-1)
+
+
+def conformal_set(probabilities: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """Which classes the set holds: those whose score stays within their class's threshold, and always the top one.
+
+    probabilities: float (..., 7), thresholds: float (7,) -> bool (..., 7).
+    """
+    return mass_above(probabilities) <= np.maximum(np.asarray(thresholds), 0.0)

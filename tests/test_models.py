@@ -1,0 +1,133 @@
+"""Which model folders are on offer, what they are called, and what is said where there is none."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from skinapp import models
+from skinapp.models import ModelError, default_model, model_folder, model_folders, title
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Models called detailed and fast, a folder that is none, and no SKINAPP_MODEL."""
+    folder = tmp_path / "model"
+    for name in ("detailed", "fast"):
+        write(folder / name, {"input_size": 94 if name == "fast" else 224})
+    (folder / "figures").mkdir()
+    monkeypatch.setattr(models, "MODELS", folder)
+    monkeypatch.delenv("SKINAPP_MODEL", raising=False)
+    return folder
+
+
+def write(folder: Path, configuration: object, metrics: object = None) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(configuration))
+    if metrics is not None:
+        (folder / "metrics.json").write_text(json.dumps(metrics))
+    return folder
+
+
+def test_the_default_comes_first(shipped: Path) -> None:
+    assert list(model_folders().items()) == [
+        ("fast", shipped / "fast"),
+        ("detailed", shipped / "detailed"),
+    ]
+    assert default_model() == shipped / "fast"
+
+
+def test_the_user_s_own_model_comes_before_the_shipped_ones(
+    shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = write(tmp_path / "own", {})
+    monkeypatch.setenv("SKINAPP_MODEL", str(own))
+    assert list(model_folders().items()) == [
+        ("own", own),
+        ("detailed", shipped / "detailed"),
+        ("fast", shipped / "fast"),
+    ]
+    assert default_model() == own
+
+
+def test_the_user_s_own_model_takes_the_place_of_a_shipped_one_of_its_name(
+    shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = write(tmp_path / "runs" / "detailed", {})
+    monkeypatch.setenv("SKINAPP_MODEL", str(own))
+    assert model_folders() == {"detailed": own, "fast": shipped / "fast"}
+    assert model_folder("detailed") == own
+
+
+def test_the_user_s_own_model_needs_no_shipped_one(
+    shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "MODELS", tmp_path / "empty")
+    monkeypatch.setenv("SKINAPP_MODEL", str(shipped / "fast"))
+    assert model_folders() == {"fast": shipped / "fast"}
+
+
+def test_a_missing_default_is_told(shipped: Path) -> None:
+    (shipped / "fast" / "config.json").unlink()
+    with pytest.raises(ModelError, match=r"fast is missing: .* SKINAPP_MODEL"):
+        model_folders()
+
+
+def test_a_skinapp_model_that_is_no_folder_is_told(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SKINAPP_MODEL", str(shipped / "fast" / "config.json"))
+    with pytest.raises(ModelError, match="is no folder"):
+        model_folders()
+
+
+def test_a_model_is_found_by_name_and_by_path(
+    shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = write(tmp_path / "other", {})
+    assert model_folder("detailed") == shipped / "detailed"
+    assert model_folder(str(other)) == other
+    monkeypatch.chdir(tmp_path)
+    assert model_folder("other") == Path("other")
+    (tmp_path / "fast").mkdir()
+    assert model_folder("fast") == shipped / "fast", "a folder of that name here does not hide the model"
+    assert model_folder("./fast") == Path("fast")
+
+
+@pytest.mark.parametrize("named", ["slow", "fast/config.json", "FAST"])
+def test_an_unknown_name_is_answered_with_the_names_there_are(named: str, shipped: Path) -> None:
+    with pytest.raises(ModelError, match=f"no model '{named}': .* fast, detailed") as refusal:
+        model_folder(named)
+    assert "\n" not in str(refusal.value)
+
+
+METRICS = {"cross_fitted": {"balanced_accuracy": 0.7384, "macro_auc": 0.9641}}
+
+
+def test_title_holds_the_figures(tmp_path: Path) -> None:
+    folder = write(tmp_path / "fast", {"input_size": 94}, METRICS)
+    assert title(folder) == "fast, 94 px (balanced accuracy .74, AUC .96)"
+
+
+def test_title_of_a_model_given_by_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(write(tmp_path / "own", {"input_size": 60}))
+    assert title(Path(".")) == "own, 60 px"
+
+
+@pytest.mark.parametrize(
+    "metrics",
+    [None, {}, {"cross_fitted": {}}, {"cross_fitted": {"balanced_accuracy": 1.0, "macro_auc": None}}],
+    ids=["no metrics.json", "empty", "no figures", "undefined"],
+)
+def test_title_without_figures_is_name_and_size(metrics: object, tmp_path: Path) -> None:
+    assert title(write(tmp_path / "own", {"input_size": 94}, metrics)) == "own, 94 px"
+
+
+def test_title_with_spoilt_metrics(tmp_path: Path) -> None:
+    folder = write(tmp_path / "own", {"input_size": 94})
+    (folder / "metrics.json").write_text('{"cross_fitted": {"bal')
+    assert title(folder) == "own, 94 px"
+
+
+def test_perfect_figures_keep_their_one(tmp_path: Path) -> None:
+    perfect = {"cross_fitted": {"balanced_accuracy": 1.0, "macro_auc": 0.999}}
+    folder = write(tmp_path / "own", {"input_size": 94}, perfect)
+    assert title(folder) == "own, 94 px (balanced accuracy 1.00, AUC 1.00)"

@@ -1,0 +1,218 @@
+"""The documents' tables, from figures that the real measuring functions made of drawn probabilities."""
+
+import re
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import yaml
+
+from skinapp.decision import SENSITIVITIES, TARGETS, OperatingPoint, conformal_set, target_probability
+from skinapp.lesions import CODES
+from train import evaluate
+from train.corruptions import CorruptionFigures
+from train.decisions import measure_points, measure_sets
+from train.failures import by_group, mistakes
+from train.tables import TABLES, Metrics, with_model_index, with_tables
+from train.validation import Photo
+
+POINTS = tuple(
+    OperatingPoint(target, s, round(0.5 - s / 2.1, 4)) for target in TARGETS for s in SENSITIVITIES
+)
+OWN = ("results", "calibration", "sets", "operating points", "groups", "mistakes", "corruptions")
+
+
+def network(seed: int) -> dict:
+    """One network's part of metrics.json, as far as these tables read it."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(140) % 7
+    logits = 2.0 * np.eye(7)[labels] + random.normal(0, 1, (140, 7))
+    shown = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    lesions = [f"lesion_{i}" for i in range(140)]
+    photos = [
+        Photo(f"ISIC_{i:07d}", lesions[i], CODES[labels[i]], "tune", "histo", "50", "male", "back", "0.2")
+        for i in range(140)
+    ]
+    sets = {
+        k: asdict(v) for k, v in measure_sets(labels, conformal_set(shown, np.full(7, 0.6)), lesions).items()
+    }
+    flags = np.stack([target_probability(shown, p.target) >= p.threshold for p in POINTS], axis=1)
+    points = {
+        kind: [asdict(p) for p in measure_points(labels, flags, lesions, POINTS, fixed)]
+        for kind, fixed in (("report", True), ("cross_fitted", False))
+    }
+    evaluation = asdict(evaluate.evaluate(labels, shown, lesions))
+    clean = CorruptionFigures("none", 0, 205, 0.8, 0.71, 0.95, 0.05, 0.8)
+    damaged = [
+        replace(clean, corruption=name, strength=strength, balanced_accuracy=0.7 - strength / 20)
+        for name in ("gaussian_noise", "zoom_blur")
+        for strength in (3, 1, 2, 5, 4)
+    ]
+    return evaluation | {
+        "cross_fitted": evaluation | {"ece_by_chance": 0.0712},
+        "calibration": {
+            "temperature": 1.2345, "tau": 0.35, "ece_before": 0.0987, "ece_after": 0.0321, "ece_by_chance": 0.04,
+        },
+        "sets": {"promised": 0.9, "report": sets, "cross_fitted": sets},
+        "operating_points": points,
+        "groups": [asdict(group) for group in by_group(photos, labels, shown)],
+        "mistakes": [asdict(mistake) for mistake in mistakes(photos, labels, shown)],
+        "corruptions": [asdict(row) for row in (clean, *damaged)],
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def metrics() -> Metrics:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluate, "RESAMPLES", 20)
+        return {"fast": network(0), "detailed": network(1)}
+
+
+def rows(table: str) -> list[list[str]]:
+    """The cells of a Markdown table, or of several, without the lines below the headings."""
+    lines = [line for line in table.splitlines() if line.startswith("|") and not line.startswith("|---")]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+
+
+def document(*names: str) -> str:
+    marks = [
+        f"<!-- {name}: written by python -m train.report -->\nstale\n<!-- end of {name} -->" for name in names
+    ]
+    return "\n\n".join(["Before.", *marks, "After.\n"])
+
+
+def test_tables_stand_between_their_marks(metrics: Metrics) -> None:
+    text = with_tables(document("sets", "operating points"), metrics)
+    assert text.startswith("Before.\n\n<!-- sets: written by python -m train.report -->\n\n| dx |")
+    assert text.endswith("|\n\n<!-- end of operating points -->\n\nAfter.\n")
+    assert "stale" not in text
+    assert TABLES["sets"](metrics) in text and TABLES["operating points"](metrics) in text
+    assert text.index(TABLES["sets"](metrics)) < text.index("<!-- end of sets -->")
+
+
+@pytest.mark.parametrize("names", [OWN, ("results",), ("groups", "mistakes")], ids=len)
+def test_writing_again_changes_nothing(names: tuple[str, ...], metrics: Metrics) -> None:
+    once = with_tables(document(*names), metrics)
+    assert with_tables(once, metrics) == once != document(*names)
+
+
+def test_other_figures_change_the_document(metrics: Metrics) -> None:
+    once = with_tables(document(*OWN), metrics)
+    assert with_tables(once, metrics | {"fast": metrics["detailed"]}) != once
+
+
+def test_unknown_and_missing_marks_are_refused(metrics: Metrics) -> None:
+    with pytest.raises(ValueError, match="no table called sizes: results, "):
+        with_tables(document("results", "sizes"), metrics)
+    with pytest.raises(ValueError, match="no place marked"):
+        with_tables("A document without marks.", metrics)
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_every_line_of_a_table_has_as_many_cells_as_its_heading(name: str, metrics: Metrics) -> None:
+    for networks in (metrics, {"fast": metrics["fast"]}):
+        width = None
+        for line in TABLES[name](networks).splitlines():
+            if not line.startswith("|"):
+                width = None
+                continue
+            width = width or line.count("|")
+            assert line.count("|") == width, line
+        assert not re.search(r"\b(None|nan)\b", TABLES[name](networks))
+
+
+def test_results_are_the_headline_figures(metrics: Metrics) -> None:
+    table = rows(TABLES["results"](metrics))
+    accuracy = next(row for row in table if row[0] == "accuracy")
+    low, high = metrics["fast"]["confidence_intervals"]["accuracy"]
+    expected = f"**{metrics['fast']['accuracy']:.3f}** [{low:.3f}, {high:.3f}]".replace("0.", ".")
+    assert accuracy[1] == expected
+    assert len(accuracy) == 5
+
+
+def test_calibration_line(metrics: Metrics) -> None:
+    _, fast, _ = rows(TABLES["calibration"](metrics))
+    crossed = f"{metrics['fast']['cross_fitted']['ece']:.3f}".removeprefix("0")
+    assert fast == ["fast", "1.23", "0.35", ".099", ".032", ".040", crossed, ".071"]
+
+
+def test_sets_have_a_line_for_all_and_one_a_class(metrics: Metrics) -> None:
+    table = TABLES["sets"](metrics)
+    assert [row[0] for row in rows(table)] == ["dx", "all", *CODES]
+    everything = metrics["fast"]["sets"]["cross_fitted"]["all"]
+    line = rows(table)[1]
+    assert line[1].startswith(f"{everything['coverage']:.3f}".removeprefix("0") + " [")
+    assert line[2] == f"{everything['size']:.2f}" and line[-1] == "140"
+    assert f"fast {everything['single']:.0%}, detailed" in table.splitlines()[-1]
+
+
+def test_operating_points_show_the_shipped_threshold_and_the_cross_fitted_figures(metrics: Metrics) -> None:
+    table = rows(TABLES["operating points"](metrics))[1:]
+    assert [row[:3] for row in table] == [
+        [name, p.target, f"{p.sensitivity:.0%}"] for name in ("fast", "detailed") for p in POINTS
+    ]
+    assert [row[3] for row in table] == [f"{p.threshold:.4f}" for p in POINTS] * 2
+    figures = metrics["detailed"]["operating_points"]["cross_fitted"][-1]
+    assert table[-1][4].startswith(f"{figures['sensitivity']:.3f}".removeprefix("0"))
+    assert table[-1][6].startswith(f"{figures['false_alarms_per_find']:.2f} [")
+
+
+def test_groups_without_an_area_show_a_dash(metrics: Metrics) -> None:
+    first = metrics["fast"]["groups"][0]
+    bare = metrics["fast"] | {
+        "groups": [first | {"malignant_auc": None, "malignant_auc_interval": None, "malignant": 0}]
+    }
+    assert rows(TABLES["groups"]({"fast": bare}))[1][-1] == "-"
+    full = rows(TABLES["groups"](metrics))
+    assert [row[:2] for row in full[1:]] == [[g["by"], g["group"]] for g in metrics["fast"]["groups"]]
+    assert full[1][2] == f"{first['photos']} ({first['malignant']})"
+
+
+def test_mistakes_are_the_default_model_s(metrics: Metrics) -> None:
+    table = rows(TABLES["mistakes"](metrics))
+    assert table[0][0] == "image (fast)"
+    assert [row[0] for row in table[1:]] == [m["image_id"] for m in metrics["fast"]["mistakes"]]
+    worst = metrics["fast"]["mistakes"][0]
+    assert table[1][1:3] == [f"{worst['dx']} (histo)", worst["predicted"]]
+
+
+def test_corruptions_go_by_strength(metrics: Metrics) -> None:
+    table = rows(TABLES["corruptions"]({"fast": metrics["fast"]}))
+    assert "clean .710, 205 photos" in table[0][0] and table[0][1:] == ["1", "2", "3", "4", "5"]
+    assert table[1] == ["gaussian noise", ".650", ".600", ".550", ".500", ".450"]
+    assert [row[0] for row in table[1:]] == ["gaussian noise", "zoom blur"]
+
+
+def test_corruptions_of_one_network_only_and_of_none(metrics: Metrics) -> None:
+    unmeasured = metrics["detailed"] | {"corruptions": []}
+    alone = TABLES["corruptions"](metrics | {"detailed": unmeasured})
+    assert alone == TABLES["corruptions"]({"fast": metrics["fast"]})
+    assert TABLES["corruptions"]({"detailed": unmeasured}) == "Not measured."
+
+
+CARD = "---\nlicense: cc-by-nc-4.0\ntags:\n- dermatoscopy\n---\n\n# Model card\n\nText with umlauts: Gödel.\n"
+
+
+def test_model_index_holds_both_evaluations_of_each_network(metrics: Metrics) -> None:
+    card = with_model_index(CARD, metrics)
+    front = yaml.safe_load(card.split("---")[1])
+    assert front["license"] == "cc-by-nc-4.0" and front["tags"] == ["dermatoscopy"]
+    (index,) = front["model-index"]
+    found = {
+        (result["dataset"]["split"], metric["name"]): metric["value"]
+        for result in index["results"]
+        for metric in result["metrics"]
+    }
+    assert len(found) == 2 * 2 * len(evaluate.HEADLINE)
+    for name in metrics:
+        expected = round(metrics[name]["macro_auc"], 3)
+        assert (
+            found["report", f"{name}: macro auc"] == found["cross-fitted", f"{name}: macro auc"] == expected
+        )
+    assert card.endswith("# Model card\n\nText with umlauts: Gödel.\n")
+
+
+def test_model_index_is_written_over_not_added_to(metrics: Metrics) -> None:
+    once = with_model_index(CARD, metrics)
+    assert with_model_index(once, metrics) == once
+    assert with_model_index(with_model_index(CARD, {"fast": metrics["fast"]}), metrics) == once

@@ -1,0 +1,115 @@
+"""How well conformal sets and operating points keep what they promise."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from skinapp.decision import TARGETS, OperatingPoint
+from skinapp.lesions import CODES
+from train.evaluate import resampled
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class SetFigures:
+    """coverage: share of photos whose set holds the right class; size: mean number of classes in it; single: share of sets
+    of one class. interval: 95 % of the coverage."""
+
+    photos: int
+    coverage: float
+    interval: Interval
+    size: float
+    single: float
+
+
+@dataclass(frozen=True)
+class PointFigures:
+    """An operating point as measured. `asked` is the sensitivity that it was fitted to reach.
+
+    false_alarms_per_find: benign lesions flagged (for melanoma: others) for each one rightly flagged, which depends on
+    how many of the photos are positive. Intervals: 95 %.
+    """
+
+    target: str
+    asked: float
+    threshold: float | None  # None where two were used, one a half
+    photos: int
+    positive: int
+    sensitivity: float
+    sensitivity_interval: Interval
+    specificity: float
+    specificity_interval: Interval
+    false_alarms_per_find: float
+    false_alarms_per_find_interval: Interval
+
+
+def measure_sets(labels: np.ndarray, sets: np.ndarray, lesions: Sequence[str]) -> dict[str, SetFigures]:
+    """By class code, and `all`. labels: int (N,); sets: bool (N, 7); lesions: N ids."""
+    covered = sets[np.arange(len(labels)), labels]
+    of_classes = {code: labels == i for i, code in enumerate(CODES) if i in labels}
+    groups = {"all": np.ones(len(labels), bool)} | of_classes
+
+    def shares(rows: np.ndarray) -> list[float]:
+        return [_mean(covered[rows][inside[rows]]) for inside in groups.values()]
+
+    intervals = _intervals(shares, lesions)
+    return {
+        name: SetFigures(
+            photos=int(inside.sum()),
+            coverage=_mean(covered[inside]),
+            interval=interval,
+            size=_mean(sets[inside].sum(1)),
+            single=_mean(sets[inside].sum(1) == 1),
+        )
+        for (name, inside), interval in zip(groups.items(), intervals, strict=True)
+    }
+
+
+def measure_points(
+    labels: np.ndarray,
+    flags: np.ndarray,
+    lesions: Sequence[str],
+    points: Sequence[OperatingPoint],
+    fixed: bool,
+) -> list[PointFigures]:
+    """labels: int (N,); flags: bool (N, P); lesions: N ids; points: P of them; fixed: one threshold held for all photos."""
+    measured = []
+    for column, point in zip(flags.T, points, strict=True):
+        positive = np.isin(labels, [CODES.index(code) for code in TARGETS[point.target]])
+
+        def shares(rows: np.ndarray, flag: np.ndarray = column, truth: np.ndarray = positive) -> list[float]:
+            flagged, right = flag[rows], truth[rows]
+            found = int((flagged & right).sum())
+            alarms = int((flagged & ~right).sum())
+            return [_mean(flagged[right]), _mean(~flagged[~right]), alarms / found if found else float("nan")]
+
+        sensitivity, specificity, alarms = shares(np.arange(len(labels)))
+        intervals = _intervals(shares, lesions)
+        measured.append(
+            PointFigures(
+                target=point.target,
+                asked=point.sensitivity,
+                threshold=point.threshold if fixed else None,
+                photos=len(labels),
+                positive=int(positive.sum()),
+                sensitivity=sensitivity,
+                sensitivity_interval=intervals[0],
+                specificity=specificity,
+                specificity_interval=intervals[1],
+                false_alarms_per_find=alarms,
+                false_alarms_per_find_interval=intervals[2],
+            )
+        )
+    return measured
+
+
+def _intervals(figures: Callable[[np.ndarray], list[float]], lesions: Sequence[str]) -> list[Interval]:
+    drawn = np.array([figures(rows) for rows in resampled(lesions)])
+    low, high = np.nanpercentile(drawn, [2.5, 97.5], axis=0)
+    return [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else float("nan")

@@ -1,0 +1,247 @@
+"""The tables in README.md and in the model card, written from model/metrics.json.
+
+A document holds `<!-- NAME: written by python -m train.report -->` ... `<!-- end of NAME -->` where a table of TABLES goes.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCard
+
+from skinapp.lesions import BY_CODE, CODES
+from train.evaluate import HEADLINE
+
+MARKS = re.compile(
+    r"(<!-- ([a-z ]+): written by python -m train.report -->\n).*?(<!-- end of \2 -->)", re.DOTALL
+)
+Metrics = dict[str, Any]  # model/metrics.json: by the name of the model
+
+
+def with_tables(document: str, metrics: Metrics) -> str:
+    """The document with what stands between its marks written anew. Raises ValueError without marks or with unknown ones."""
+    if not MARKS.search(document):
+        raise ValueError("The document has no place marked for the results.")
+    unknown = {found[2] for found in MARKS.finditer(document)} - TABLES.keys()
+    if unknown:
+        raise ValueError(f"There is no table called {', '.join(sorted(unknown))}: {', '.join(TABLES)}.")
+    return MARKS.sub(lambda found: f"{found[1]}\n{TABLES[found[2]](metrics)}\n\n{found[3]}", document)
+
+
+def with_model_index(card: str, metrics: Metrics) -> str:
+    """The model card with the headline figures in its front matter, as Hugging Face's hub reads them."""
+    parsed = ModelCard(card)
+    front: Any = parsed.data  # has whatever fields it is given
+    front.model_name = "skinapp"
+    front.eval_results = [
+        EvalResult(
+            task_type="image-classification",
+            dataset_type="ham10000",
+            dataset_name=f"HAM10000, {'report' if kind == 'report' else 'tune and report'} lesions, {kind}",
+            dataset_split=kind,
+            metric_type=figure,
+            metric_name=f"{name}: {figure.replace('_', ' ')}",
+            metric_value=round(evaluation[figure], 3),
+        )
+        for name, network in metrics.items()
+        for kind, evaluation in (("report", network), ("cross-fitted", network["cross_fitted"]))
+        for figure in HEADLINE
+    ]
+    return str(parsed)
+
+
+def results_table(metrics: Metrics) -> str:
+    """Markdown: the headline figures of every network in `model/metrics.json`, then a table per class."""
+    lines = ["| figure | " + " | ".join(f"{name}: report | {name}: cross-fitted" for name in metrics) + " |"]
+    lines.append("|---|" + "---|" * 2 * len(metrics))
+    evaluations = [part for network in metrics.values() for part in (network, network["cross_fitted"])]
+    lines.append(
+        "| photos (lesions) | " + " | ".join(f"{e['n']} ({e['lesions']})" for e in evaluations) + " |"
+    )
+    for figure in HEADLINE:
+        cells = []
+        for evaluation in evaluations:
+            low, high = evaluation["confidence_intervals"][figure]
+            cells.append(f"**{_share(evaluation[figure])}** [{_share(low)}, {_share(high)}]")
+        name = (
+            figure.replace("_", " ")
+            .replace("ece", "calibration error (ECE)")
+            .replace("auc", "AUC")
+            .replace("f1", "F1")
+        )
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    for name, network in metrics.items():
+        lines += [
+            "",
+            f"Per class, {name}, cross-fitted:",
+            "",
+            "| dx | class | precision | recall | F1 | AUC | photos |",
+        ]
+        lines.append("|---|---|---|---|---|---|---|")
+        for code in CODES:
+            row = network["cross_fitted"]["per_class"][code]
+            cells = [_share(row[key]) for key in ("precision", "recall", "f1", "auc")]
+            lines.append(f"| {code} | {BY_CODE[code].name} | " + " | ".join(cells) + f" | {row['support']} |")
+    return "\n".join(lines)
+
+
+def calibration(metrics: Metrics) -> str:
+    """Temperature, tau, and the calibration error before and after, beside what chance would give a perfect network."""
+    lines = [
+        "| model | temperature | tau | report, before | report, after | chance (95 %) | cross-fitted | chance (95 %) |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, network in metrics.items():
+        fitted, crossed = network["calibration"], network["cross_fitted"]
+        shares = [fitted["ece_before"], fitted["ece_after"], fitted["ece_by_chance"]]
+        cells = [_share(value) for value in (*shares, crossed["ece"], crossed["ece_by_chance"])]
+        lines.append(
+            f"| {name} | {fitted['temperature']:.2f} | {fitted['tau']:.2f} | " + " | ".join(cells) + " |"
+        )
+    return "\n".join(lines)
+
+
+def sets(metrics: Metrics) -> str:
+    """Coverage and size of the conformal sets, cross-fitted."""
+    lines = [
+        "| dx | " + " | ".join(f"{n}: coverage | {n}: classes in a set" for n in metrics) + " | photos |"
+    ]
+    lines.append("|---|" + "---|" * (2 * len(metrics) + 1))
+    for name in ("all", *CODES):
+        rows = [network["sets"]["cross_fitted"][name] for network in metrics.values()]
+        cells = [f"{_share(r['coverage'])} {_between(r['interval'])} | {r['size']:.2f}" for r in rows]
+        lines.append(f"| {name} | " + " | ".join(cells) + f" | {rows[0]['photos']} |")
+    single = ", ".join(
+        f"{name} {network['sets']['cross_fitted']['all']['single']:.0%}" for name, network in metrics.items()
+    )
+    return "\n".join([*lines, "", f"Sets of a single class: {single}."])
+
+
+def operating_points(metrics: Metrics) -> str:
+    """Thresholds, and what they cost, cross-fitted."""
+    lines = [
+        "| model | target | asked | threshold | sensitivity | specificity | flagged in vain per find |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, network in metrics.items():
+        both = zip(*(network["operating_points"][kind] for kind in ("report", "cross_fitted")), strict=True)
+        for fixed, row in both:
+            cells = [
+                f"{_share(row[k])} {_between(row[f'{k}_interval'])}" for k in ("sensitivity", "specificity")
+            ]
+            low, high = row["false_alarms_per_find_interval"]
+            cells.append(f"{row['false_alarms_per_find']:.2f} [{low:.2f}, {high:.2f}]")
+            asked = f"{row['asked']:.0%} | {fixed['threshold']:.4f}"
+            lines.append(f"| {name} | {row['target']} | {asked} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def groups(metrics: Metrics) -> str:
+    """Accuracy and the area for malignant or premalignant by group, cross-fitted."""
+    head = " | ".join(f"{n}: accuracy | {n}: AUC malignant" for n in metrics)
+    lines = [f"| by | group | photos (malignant) | {head} |", "|---|---|---|" + "---|" * 2 * len(metrics)]
+    networks = [network["groups"] for network in metrics.values()]
+    for rows in zip(*networks, strict=True):
+        cells = []
+        for row in rows:
+            area = "-" if row["malignant_auc"] is None else _share(row["malignant_auc"])
+            around = _between(row["malignant_auc_interval"]) if row["malignant_auc_interval"] else ""
+            cells += [
+                f"{_share(row['accuracy'])} {_between(row['accuracy_interval'])}",
+                f"{area} {around}".strip(),
+            ]
+        first = rows[0]
+        counts = f"{first['photos']} ({first['malignant']})"
+        lines.append(f"| {first['by']} | {first['group']} | {counts} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def mistakes(metrics: Metrics) -> str:
+    """The most confident mistakes of the default model, by image id."""
+    name, network = next(iter(metrics.items()))
+    lines = [
+        f"| image ({name}) | dx (dx_type) | top class | its probability | that of dx |",
+        "|---|---|---|---|---|",
+    ]
+    for row in network["mistakes"]:
+        cells = [row["image_id"], f"{row['dx']} ({row['dx_type']})", row["predicted"]]
+        lines.append(
+            "| " + " | ".join([*cells, _share(row["probability"]), _share(row["probability_of_dx"])]) + " |"
+        )
+    return "\n".join(lines)
+
+
+def corruptions(metrics: Metrics) -> str:
+    """Balanced accuracy by corruption and strength."""
+    lines = []
+    for name, network in metrics.items():
+        rows = network["corruptions"]
+        if not rows:
+            continue
+        clean = next(row for row in rows if row["strength"] == 0)
+        title = f"{name}: balanced accuracy (clean {_share(clean['balanced_accuracy'])}, {clean['photos']} photos)"
+        lines += [f"| {title} | 1 | 2 | 3 | 4 | 5 |", "|---|---|---|---|---|---|"]
+        for corruption in dict.fromkeys(row["corruption"] for row in rows if row["strength"]):
+            own = sorted((r for r in rows if r["corruption"] == corruption), key=lambda r: r["strength"])
+            cells = " | ".join(_share(row["balanced_accuracy"]) for row in own)
+            lines.append(f"| {corruption.replace('_', ' ')} | {cells} |")
+        lines.append("")
+    return "\n".join(lines).strip() or "Not measured."
+
+
+def maps(metrics: Metrics) -> str:
+    """What the saliency methods are worth, on report lesions."""
+    lines = []
+    for name, network in metrics.items():
+        rows = [row for row in network["maps"] if row["part"] == "report"]
+        if not rows:
+            continue
+        lines += [
+            f"| {name}: method | layer | inside | pointing | insertion | deletion | ms | sanity: logits, head, all |",
+            "|---|---|---|---|---|---|---|---|",
+        ]
+        for row in rows:
+            cells = [_share(row[key]) for key in ("inside", "pointing", "insertion", "deletion")]
+            cells.append("-" if row["milliseconds"] is None else f"{row['milliseconds']:.0f}")
+            checks = (row["sanity_logits"], row["sanity_head"], row["sanity_all"])
+            cells.append(", ".join("-" if check is None else f"{check:.2f}" for check in checks))
+            lines.append(f"| {row['method']} | {row['layer'] or '-'} | " + " | ".join(cells) + " |")
+        lines += ["", f"{name}: {rows[0]['photos']} photos.", ""]
+    return "\n".join(lines).strip() or "Not measured."
+
+
+def dermatoscopic(metrics: Metrics) -> str:
+    """Which share of what passes as a dermatoscopic photo."""
+    lines = []
+    for name, network in metrics.items():
+        if not network["dermatoscopic"]:
+            continue
+        lines += [f"| {name}: what | photos | pass |", "|---|---|---|"]
+        for row in network["dermatoscopic"]:
+            lines.append(f"| {row['what']} | {row['photos']} | {row['kept']:.1%} |")
+        lines.append("")
+    return "\n".join(lines).strip() or "Not measured."
+
+
+TABLES: dict[str, Callable[[Metrics], str]] = {
+    "results": results_table,
+    "calibration": calibration,
+    "sets": sets,
+    "operating points": operating_points,
+    "groups": groups,
+    "mistakes": mistakes,
+    "corruptions": corruptions,
+    "maps": maps,
+    "dermatoscopic": dermatoscopic,
+}
+
+
+def _share(value: float | None) -> str:
+    """`.765`, as the field writes shares."""
+    if value is None:
+        return "-"
+    return f"{value:.3f}".removeprefix("0")
+
+
+def _between(interval: tuple[float, float]) -> str:
+    return f"[{_share(interval[0])}, {_share(interval[1])}]"

@@ -1,0 +1,124 @@
+"""The network's raw outputs for validation photos: `validation.csv` in the model folder, which all figures come from.
+
+python -m train.validation --data DIR [--model DIR]      # writes it anew: a few minutes; then run train.report
+"""
+
+import argparse
+import csv
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from skinapp.classifier import Classifier
+from skinapp.lesions import CODES
+from skinapp.models import ModelError, default_model
+from skinapp.preprocess import open_photo, to_pixels
+from train.dataset import Dataset, DatasetError, Record, load_dataset, split_lesions
+
+FILE = "validation.csv"
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One validation photo. `area`: the lesion's share of the square that the network sees, by its mask; empty without one.
+    The other texts are the publisher's, or empty."""
+
+    image_id: str
+    lesion_id: str
+    dx: str
+    part: str
+    dx_type: str
+    age: str
+    sex: str
+    localization: str
+    area: str
+
+
+@dataclass(frozen=True)
+class Validation:
+    """photos: N of them; logits: float (N, 7), averaged over the model's views."""
+
+    photos: tuple[Photo, ...]
+    logits: np.ndarray
+
+    @property
+    def labels(self) -> np.ndarray:
+        """int (N,), indices into CODES."""
+        return np.array([CODES.index(photo.dx) for photo in self.photos])
+
+    @property
+    def lesion_ids(self) -> list[str]:
+        """N of them."""
+        return [photo.lesion_id for photo in self.photos]
+
+    @property
+    def parts(self) -> np.ndarray:
+        """`tune` or `report`, N of them."""
+        return np.array([photo.part for photo in self.photos])
+
+    def part(self, part: str) -> "Validation":
+        """Only the photos of one part."""
+        rows = np.flatnonzero(self.parts == part)
+        return Validation(tuple(self.photos[i] for i in rows), self.logits[rows])
+
+
+def mask_file(record: Record) -> Path | None:
+    """The lesion's outline, where the data set has one: `masks/ID.png` beside the folder of images."""
+    path = record.path.parent.parent / "masks" / f"{record.image_id}.png"
+    return path if path.is_file() else None
+
+
+def write_validation(folder: Path, seen: Mapping[str, Dataset]) -> None:
+    """Run the model in `folder` on the validation photos and write what it says of them there.
+
+    seen: pictures at the network's size, by part (`tune`, `report`).
+    """
+    classifier = Classifier(folder)
+    with (folder / FILE).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*(f.name for f in fields(Photo)), *CODES])
+        for part, dataset in seen.items():
+            for record, row in zip(dataset.records, classifier.logits(dataset.pictures), strict=True):
+                known = [record.image_id, record.lesion_id, record.dx, part]
+                told = [record.dx_type, record.age, record.sex, record.localization, _area(record)]
+                writer.writerow([*known, *told, *(f"{x:.4f}" for x in row)])
+
+
+def read_validation(folder: Path) -> Validation:
+    """The validation photos of a model folder. Raises OSError where there are none."""
+    with (folder / FILE).open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return Validation(
+        tuple(Photo(**{f.name: row[f.name] for f in fields(Photo)}) for row in rows),
+        np.array([[float(row[code]) for code in CODES] for row in rows]),
+    )
+
+
+def _area(record: Record) -> str:
+    mask = mask_file(record)
+    return "" if mask is None else f"{(to_pixels(open_photo(mask), 94, 'box') > 127).mean():.3f}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Run a model on the validation photos anew.")
+    parser.add_argument("--data", type=Path, required=True, help="the data set's folder")
+    parser.add_argument("--model", type=Path, help="a model folder (default: SKINAPP_MODEL or model/fast)")
+    options = parser.parse_args(arguments)
+    try:
+        folder = options.model or default_model()
+        configuration = Classifier(folder).configuration
+        size, resampling = configuration.input_size, configuration.resampling
+        dataset = load_dataset(options.data, lambda photo: to_pixels(photo, size, resampling))
+        split = split_lesions(dataset.records)
+        write_validation(folder, {part: dataset.part(split, part) for part in ("tune", "report")})
+    except (DatasetError, ModelError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
