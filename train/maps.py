@@ -391,8 +391,10 @@ def write_maps(folder: Path, rows: Sequence[MapRow]) -> None:
 
 
 def read_maps(folder: Path) -> list[MapRow]:
-    """The rows of a model folder's maps.csv. Raises OSError where there is none."""
-    rows = []
+    """The rows of a model folder's maps.csv; nothing where it was not measured."""
+    rows: list[MapRow] = []
+    if not (folder / FILE).exists():
+        return rows
     with (folder / FILE).open(newline="", encoding="utf-8") as file:
         for line in csv.DictReader(file):
             read: dict[str, Any] = {name: line[name] for name in ("method", "layer", "part")}
