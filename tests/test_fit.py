@@ -15,7 +15,7 @@ from skinapp.classifier import Classifier, Configuration
 from skinapp.lesions import CODES
 from skinapp.preprocess import open_photo, to_pixels
 from tests.drawings import draw_lesion, write_dataset
-from train import evaluate
+from train import calibrate, dermatoscopic, evaluate
 from train.augment import Augmentation
 from train.dataset import Dataset, DatasetError, load_dataset, read_split, split_lesions
 from train.export import write_model
@@ -269,9 +269,17 @@ def test_command_line_switch() -> None:
     assert settings_from(options).network == EfficientNetLite0Settings(imagenet=False, drop_path=0.0)
 
 
+def quicken(patch: pytest.MonkeyPatch) -> None:
+    """Figures by fewer samples than would say anything: a thousand for each of several tables take long."""
+    patch.setattr(evaluate, "RESAMPLES", 10)
+    patch.setattr(calibrate, "SIMULATIONS", 20)
+    patch.setattr(dermatoscopic, "DRAWN", 2)
+    patch.setattr(dermatoscopic, "CROPS", 2)
+
+
 @pytest.fixture
 def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluate, "RESAMPLES", 10)  # a thousand for each of two tables take long
+    quicken(monkeypatch)
 
 
 def command(data: Path, out: Path, *more: str) -> int:
@@ -293,7 +301,7 @@ def trained(dataset_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     """A model folder as the command leaves it."""
     out = tmp_path_factory.mktemp("runs") / "new" / "cnn"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluate, "RESAMPLES", 10)
+        quicken(patch)
         assert command(dataset_folder, out) == 0
     return out
 
@@ -302,6 +310,7 @@ def test_command_leaves_a_complete_model_folder(trained: Path) -> None:
     written = {path.name for path in trained.iterdir()}
     assert {"config.json", "network.json", "weights.npz"} <= written
     assert {"split.csv", "history.csv", "validation.csv", "metrics.json"} <= written
+    assert {"dermatoscopic.npz", "dermatoscopic.csv", "reliability.png"} <= written
     with (trained / "history.csv").open(newline="") as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1"]
     assert "NaN" not in (trained / "metrics.json").read_text()

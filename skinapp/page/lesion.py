@@ -42,6 +42,7 @@ def add(engine: Engine) -> None:
                 '<p class="mix">One lesion, in the middle, sharp. The centre square of the photo is what the network '
                 "sees. The photo stays on this server for ten minutes at most and goes nowhere else.</p>"
             )
+            mix = gr.HTML(elem_id="mix")
         with gr.Column(scale=6, min_width=320):
             sentence = gr.HTML(WAITING, elem_id="sentence")
             bars = gr.Label(
@@ -50,7 +51,6 @@ def add(engine: Engine) -> None:
                 show_heading=False,
                 elem_id="bars",
             )
-            mix = gr.HTML(elem_id="mix")
         with gr.Column(scale=6, min_width=320):
             saliency = gr.HTML(elem_id="saliency")
             with gr.Group(visible=False) as controls:
@@ -108,7 +108,7 @@ def sentence_html(reading: Reading) -> str:
     coverage = reading.classifier.configuration.set_coverage
     held = ", ".join(escape(lesion.name) for lesion in reading.held)
     strange = (
-        '<p class="refusal" role="alert">This does not look like a dermatoscopic photo to the network: its probabilities '
+        '<p class="notice" role="status">This does not look like a dermatoscopic photo to the network: its probabilities '
         "mean little here.</p>"
         if reading.dermatoscopic is False
         else ""
