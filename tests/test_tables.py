@@ -12,14 +12,16 @@ from skinapp.lesions import CODES
 from train import evaluate
 from train.corruptions import CorruptionFigures
 from train.decisions import measure_points, measure_sets
+from train.dermatoscopic import Passing
 from train.failures import by_group, mistakes
+from train.maps import MapRow
 from train.tables import TABLES, Metrics, with_model_index, with_tables
 from train.validation import Photo
 
 POINTS = tuple(
     OperatingPoint(target, s, round(0.5 - s / 2.1, 4)) for target in TARGETS for s in SENSITIVITIES
 )
-OWN = ("results", "calibration", "sets", "operating points", "groups", "mistakes", "corruptions")
+ALL = tuple(TABLES)
 
 
 def network(seed: int) -> dict:
@@ -58,6 +60,12 @@ def network(seed: int) -> dict:
         "groups": [asdict(group) for group in by_group(photos, labels, shown)],
         "mistakes": [asdict(mistake) for mistake in mistakes(photos, labels, shown)],
         "corruptions": [asdict(row) for row in (clean, *damaged)],
+        "maps": [
+            asdict(MapRow(method, layer, part, 40, 0.5, 0.25, 0.75, 0.125, *rest))
+            for part in ("tune", "report")
+            for method, layer, *rest in (("layercam", "relu", 3.6, 0.1, 0.2, -0.3), ("middle", ""))
+        ],
+        "dermatoscopic": [asdict(Passing("report lesions", 840, 0.9812, 1.0)), asdict(Passing("noise", 3, 0, 9.0))],
     }  # fmt: skip
 
 
@@ -90,14 +98,14 @@ def test_tables_stand_between_their_marks(metrics: Metrics) -> None:
     assert text.index(TABLES["sets"](metrics)) < text.index("<!-- end of sets -->")
 
 
-@pytest.mark.parametrize("names", [OWN, ("results",), ("groups", "mistakes")], ids=len)
+@pytest.mark.parametrize("names", [ALL, ("results",), ("groups", "mistakes")], ids=len)
 def test_writing_again_changes_nothing(names: tuple[str, ...], metrics: Metrics) -> None:
     once = with_tables(document(*names), metrics)
     assert with_tables(once, metrics) == once != document(*names)
 
 
 def test_other_figures_change_the_document(metrics: Metrics) -> None:
-    once = with_tables(document(*OWN), metrics)
+    once = with_tables(document(*ALL), metrics)
     assert with_tables(once, metrics | {"fast": metrics["detailed"]}) != once
 
 
@@ -108,7 +116,7 @@ def test_unknown_and_missing_marks_are_refused(metrics: Metrics) -> None:
         with_tables("A document without marks.", metrics)
 
 
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("name", ALL)
 def test_every_line_of_a_table_has_as_many_cells_as_its_heading(name: str, metrics: Metrics) -> None:
     for networks in (metrics, {"fast": metrics["fast"]}):
         width = None
@@ -183,11 +191,26 @@ def test_corruptions_go_by_strength(metrics: Metrics) -> None:
     assert [row[0] for row in table[1:]] == ["gaussian noise", "zoom blur"]
 
 
-def test_corruptions_of_one_network_only_and_of_none(metrics: Metrics) -> None:
-    unmeasured = metrics["detailed"] | {"corruptions": []}
-    alone = TABLES["corruptions"](metrics | {"detailed": unmeasured})
-    assert alone == TABLES["corruptions"]({"fast": metrics["fast"]})
-    assert TABLES["corruptions"]({"detailed": unmeasured}) == "Not measured."
+def test_maps_are_those_of_report_lesions(metrics: Metrics) -> None:
+    table = TABLES["maps"]({"fast": metrics["fast"]})
+    assert rows(table)[1:] == [
+        ["layercam", "relu", ".500", ".250", ".750", ".125", "4", "0.10, 0.20, -0.30"],
+        ["middle", "-", ".500", ".250", ".750", ".125", "-", "-, -, -"],
+    ]
+    assert table.splitlines()[-1] == "fast: 40 photos."
+
+
+def test_what_passes_as_dermatoscopic(metrics: Metrics) -> None:
+    table = rows(TABLES["dermatoscopic"]({"fast": metrics["fast"]}))
+    assert table[1:] == [["report lesions", "840", "98.1%"], ["noise", "3", "0.0%"]]
+
+
+@pytest.mark.parametrize("name", ["corruptions", "maps", "dermatoscopic"])
+def test_what_was_measured_of_one_network_only_and_of_none(name: str, metrics: Metrics) -> None:
+    unmeasured = metrics["detailed"] | {name: []}
+    alone = TABLES[name](metrics | {"detailed": unmeasured})
+    assert alone == TABLES[name]({"fast": metrics["fast"]})
+    assert TABLES[name]({"detailed": unmeasured}) == "Not measured."
 
 
 CARD = "---\nlicense: cc-by-nc-4.0\ntags:\n- dermatoscopy\n---\n\n# Model card\n\nText with umlauts: Gödel.\n"
