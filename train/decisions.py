@@ -15,18 +15,19 @@ Interval = tuple[float, float]
 @dataclass(frozen=True)
 class SetFigures:
     """coverage: share of photos whose set holds the right class; size: mean number of classes in it; single: share of sets
-    of one class. interval: 95 % of the coverage."""
+    of one class. interval: 95 % of the coverage, None where no sample holds the class."""
 
     photos: int
     coverage: float
-    interval: Interval
+    interval: Interval | None
     size: float
     single: float
 
 
 @dataclass(frozen=True)
 class PointFigures:
-    """An operating point as measured. `asked` is the sensitivity that it was fitted to reach.
+    """An operating point as measured; None where no photo defines the figure. `asked` is the sensitivity that it was
+    fitted to reach.
 
     false_alarms_per_find: benign lesions flagged (for melanoma: others) for each one rightly flagged, which depends on
     how many of the photos are positive. Intervals: 95 %.
@@ -37,12 +38,12 @@ class PointFigures:
     threshold: float | None  # None where two were used, one a half
     photos: int
     positive: int
-    sensitivity: float
-    sensitivity_interval: Interval
-    specificity: float
-    specificity_interval: Interval
-    false_alarms_per_find: float
-    false_alarms_per_find_interval: Interval
+    sensitivity: float | None
+    sensitivity_interval: Interval | None
+    specificity: float | None
+    specificity_interval: Interval | None
+    false_alarms_per_find: float | None
+    false_alarms_per_find_interval: Interval | None
 
 
 def measure_sets(labels: np.ndarray, sets: np.ndarray, lesions: Sequence[str]) -> dict[str, SetFigures]:
@@ -83,9 +84,10 @@ def measure_points(
             flagged, right = flag[rows], truth[rows]
             found = int((flagged & right).sum())
             alarms = int((flagged & ~right).sum())
-            return [_mean(flagged[right]), _mean(~flagged[~right]), alarms / found if found else float("nan")]
+            return [_mean(flagged[right]), _mean(~flagged[~right]), alarms / found if found else np.nan]
 
-        sensitivity, specificity, alarms = shares(np.arange(len(labels)))
+        figures = shares(np.arange(len(labels)))
+        sensitivity, specificity, alarms = (None if np.isnan(figure) else figure for figure in figures)
         intervals = _intervals(shares, lesions)
         measured.append(
             PointFigures(
@@ -105,10 +107,10 @@ def measure_points(
     return measured
 
 
-def _intervals(figures: Callable[[np.ndarray], list[float]], lesions: Sequence[str]) -> list[Interval]:
+def _intervals(figures: Callable[[np.ndarray], list[float]], lesions: Sequence[str]) -> list[Interval | None]:
     drawn = np.array([figures(rows) for rows in resampled(lesions)])
-    low, high = np.nanpercentile(drawn, [2.5, 97.5], axis=0)
-    return [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
+    defined = [column[~np.isnan(column)] for column in drawn.T]
+    return [tuple(np.percentile(c, [2.5, 97.5]).tolist()) if len(c) else None for c in defined]
 
 
 def _mean(values: np.ndarray) -> float:

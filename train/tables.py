@@ -243,5 +243,5 @@ def _share(value: float | None) -> str:
     return f"{value:.3f}".removeprefix("0")
 
 
-def _between(interval: tuple[float, float]) -> str:
-    return f"[{_share(interval[0])}, {_share(interval[1])}]"
+def _between(interval: tuple[float, float] | None) -> str:
+    return "" if interval is None else f"[{_share(interval[0])}, {_share(interval[1])}]"

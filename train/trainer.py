@@ -204,7 +204,8 @@ class Trainer:
 
         Raises ValueError where it is another network.
         """
-        if [v.path for v in model.network.weights] != [v.path for v in self.network.weights]:
+        theirs, ours = ([(v.path, v.shape) for v in n.weights] for n in (model.network, self.network))
+        if theirs != ours:
             raise ValueError(f"{model.folder} holds another network than the one to be trained.")
         self.network.set_weights(model.network.get_weights())
         bias = self.network.get_layer("logits").bias
