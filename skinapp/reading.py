@@ -11,6 +11,7 @@ from skinapp import NOTICE
 from skinapp.classifier import Classifier, Prediction
 from skinapp.decision import TARGETS, OperatingPoint, conformal_set, target_probability
 from skinapp.lesions import BY_CODE, CODES, LesionClass
+from skinapp.photo_checks import Check
 from skinapp.preprocess import centre_square, open_photo
 from skinapp.saliency import SaliencyMap, explain
 
@@ -48,6 +49,17 @@ class Reading:
         """Whether the photo looks like a dermatoscopic one to the network; None where the model does not tell."""
         score = self.prediction.dermatoscopic_score
         return None if score is None else score <= self.classifier.configuration.dermatoscopic_threshold
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """The photo checks, passed ones included."""
+        if self.dermatoscopic is None:
+            return ()
+        finding = "This looks like a dermatoscopic photo to the network."
+        advice = "Use a photo taken through a dermatoscope: the network has seen nothing else."
+        if self.dermatoscopic:
+            return (Check("dermatoscopic", True, finding, ""),)
+        return (Check("dermatoscopic", False, finding.replace("looks", "does not look"), advice),)
 
     def probability(self, target: str) -> float:
         """The summed probability of a target's classes. target: a key of `decision.TARGETS`."""

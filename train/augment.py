@@ -22,6 +22,9 @@ class Augmentation:
     contrast: float = 0.2
     saturation: float = 0.25
     white_balance: float = 0.08  # dermatoscopes differ in the colour of their light
+    coarse: float = 0.0  # share of pictures reduced to fewer pixels and enlarged again
+    coarsest: float = 0.42  # pixels a side left of one: 94 of 224
+    noise: float = 0.0  # largest standard deviation, in grey levels; most pictures get far less
     mixed: float = 0.5  # share of pictures mixed with another one: half mix-up, half CutMix
     mixup_alpha: float = 0.4  # arXiv:1710.09412
     label_smoothing: float = 0.05
@@ -35,6 +38,11 @@ def augment(
     images = turn_and_crop(pictures, size, settings, seeds[0])
     images = sharpen_or_blur(images, seeds[1])
     images = colour(images, settings, seeds[2])
+    if (
+        settings.coarse or settings.noise
+    ):  # their seeds are apart, so that runs without them stay as they were
+        seeds += tf.unstack(tf.random.split(seeds[2] + 1, 2))
+        images = noisy(coarsened(images, settings, seeds[4]), settings, seeds[5])
     return mix(images, smooth(labels, settings.label_smoothing), settings, seeds[3])
 
 
@@ -99,6 +107,29 @@ def colour(images: tf.Tensor, settings: Augmentation, seed: tf.Tensor) -> tf.Ten
     offset = (1 - contrast) * 127.0 * gain
     flat = tf.reshape(images, [count, -1, 3])
     return tf.reshape(tf.clip_by_value(flat @ matrix + offset, 0, 255), tf.shape(images))
+
+
+def coarsened(images: tf.Tensor, settings: Augmentation, seed: tf.Tensor) -> tf.Tensor:
+    """Reduce a share of the batch to fewer pixels, the same number for all, and enlarge it again.
+
+    float32 (N, S, S, 3) in [0, 255], unchanged in shape.
+    """
+    seeds = tf.unstack(tf.random.split(seed, 2))
+    size = images.shape[1]
+    left = tf.random.stateless_uniform([], seeds[0], settings.coarsest, 0.9)
+    side = tf.cast(tf.round(left * size), tf.int32)
+    reduced = tf.image.resize(images, [side, side], method="bicubic", antialias=True)
+    enlarged = tf.ensure_shape(tf.image.resize(reduced, [size, size]), images.shape)
+    chosen = tf.random.stateless_uniform([tf.shape(images)[0], 1, 1, 1], seeds[1]) < settings.coarse
+    return tf.clip_by_value(tf.where(chosen, enlarged, images), 0, 255)
+
+
+def noisy(images: tf.Tensor, settings: Augmentation, seed: tf.Tensor) -> tf.Tensor:
+    """Add Gaussian noise whose strength differs from picture to picture. float32 (N, S, S, 3) in [0, 255]."""
+    seeds = tf.unstack(tf.random.split(seed, 2))
+    strength = tf.random.stateless_uniform([tf.shape(images)[0], 1, 1, 1], seeds[0]) ** 3 * settings.noise
+    grain = tf.random.stateless_normal(tf.shape(images), seeds[1])
+    return tf.clip_by_value(images + strength * grain, 0, 255)
 
 
 def mix(

@@ -38,6 +38,9 @@ class Settings:
     start: str = (
         ""  # model folder whose weights the run starts from; empty: ImageNet's, or random ones for the CNN
     )
+    frozen_from: str = (
+        ""  # model folder whose weights the network's `frozen` blocks take; empty: those they have
+    )
     resampling: str = "bicubic"  # the filter whose sharpness is nearest to that of the augmented pictures
     intermediate: int = 160  # pixels a side of what augmentation cuts from: then about as sharp as the input
     epochs: int = 20
@@ -88,6 +91,8 @@ class Trainer:
         self.drawn = self.prior**settings.sampling / (self.prior**settings.sampling).sum()
         if settings.start:
             self._start_from(load(Path(settings.start)))
+        if settings.frozen_from:
+            self._freeze_as(load(Path(settings.frozen_from)))
         self.averaged.set_weights(self.network.get_weights())
         self.best = self.averaged.get_weights()
         if settings.batch < 1:
@@ -210,6 +215,14 @@ class Trainer:
         self.network.set_weights(model.network.get_weights())
         bias = self.network.get_layer("logits").bias
         bias.assign(bias - np.log(np.asarray(model.configuration.prior) / self.drawn))
+
+    def _freeze_as(self, model: Classifier) -> None:
+        """Take over the layers that are not trained from another model. Raises ValueError where it lacks them."""
+        for layer in (layer for layer in self.network.layers if not layer.trainable):
+            try:
+                layer.set_weights(model.network.get_layer(layer.name).get_weights())
+            except ValueError:
+                raise ValueError(f"{model.folder} has no layer {layer.name} of that shape.") from None
 
     def _schedule(self) -> keras.optimizers.schedules.LearningRateSchedule:
         warmup = round(self.settings.warmup * self.steps)

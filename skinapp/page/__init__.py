@@ -17,7 +17,9 @@ def build() -> gr.Blocks:
     with gr.Blocks(
         title="skinapp", analytics_enabled=False, delete_cache=(KEPT_SECONDS, KEPT_SECONDS), fill_width=True
     ) as page:
-        lesion.add(engine)
+        with gr.Tabs():
+            with gr.Tab("One lesion", id="lesion"):
+                lesion.add(engine)
         api.add(engine)
     return page.queue(default_concurrency_limit=4)
 
