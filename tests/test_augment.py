@@ -11,7 +11,17 @@ from PIL import Image
 from skinapp.lesions import CODES
 from skinapp.preprocess import to_pixels
 from tests.drawings import draw_lesion
-from train.augment import Augmentation, augment, colour, mix, sharpen_or_blur, smooth, turn_and_crop
+from train.augment import (
+    Augmentation,
+    augment,
+    coarsened,
+    colour,
+    mix,
+    noisy,
+    sharpen_or_blur,
+    smooth,
+    turn_and_crop,
+)
 
 SOURCE, SIZE = 64, 40
 STILL = Augmentation(
@@ -215,3 +225,28 @@ def test_own_picture_outweighs_its_neighbour() -> None:
     _, labels = mix(*black_and_white(400), replace(STILL, mixed=1.0), seed())
     own = labels.numpy()[np.arange(400), np.arange(400) % 2]
     assert own.min() > 0.45
+
+
+def test_coarse_pictures_lose_their_detail_and_the_rest_stays() -> None:
+    checkered = tf.constant(
+        np.indices((64, SIZE, SIZE)).sum(0)[..., None] % 2 * np.full(3, 255.0), tf.float32
+    )
+    settings = replace(STILL, coarse=0.5, coarsest=0.4)
+    images = np.asarray(coarsened(checkered, settings, seed()))
+    changed = np.abs(images - np.asarray(checkered)).max(axis=(1, 2, 3)) > 1
+    assert 16 < changed.sum() < 48
+    assert images[changed].std(axis=(1, 2, 3)).max() < 40
+    np.testing.assert_allclose(images.mean(axis=(1, 2, 3)), 127.5, atol=3)
+
+
+def test_noise_differs_from_picture_to_picture_and_stays_within_its_strength() -> None:
+    grey = tf.fill([256, SIZE, SIZE, 3], 127.0)
+    spread = np.asarray(noisy(grey, replace(STILL, noise=20.0), seed())).std(axis=(1, 2, 3))
+    assert 15 < spread.max() < 21 and np.median(spread) < 6
+    np.testing.assert_array_equal(noisy(grey, STILL, seed()), grey)
+
+
+def test_roughness_leaves_the_other_draws_as_they_are() -> None:
+    plain, _ = augment(*drawn(), SIZE, replace(Augmentation(), mixed=0.0), seed())
+    rough, _ = augment(*drawn(), SIZE, replace(Augmentation(), mixed=0.0, noise=2.0), seed())
+    assert 0 < np.abs(np.asarray(plain) - np.asarray(rough)).mean() < 2

@@ -488,3 +488,39 @@ def test_start_from_nowhere_is_refused_in_one_sentence(
 def test_unknown_choices_are_refused(more: list[str], dataset_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(SystemExit):
         command(dataset_folder, tmp_path / "out", *more)
+
+
+def test_teachers_speak_of_the_very_pictures_that_are_shown(
+    parts: tuple[Dataset, Dataset], model_folder: Path
+) -> None:
+    settings = replace(SETTINGS, teachers=(str(model_folder),), teachers_size=48, taught=0.75)
+    trainer = Trainer(settings, *parts)
+    images, labels = next(iter(trainer.batches(0)))
+    assert images.shape[1:] == (48, 48, 3)
+    shown, mixed = trainer._learn_from_teachers(images, labels)
+    assert shown.shape[1:] == (32, 32, 3)
+    teacher = Classifier(model_folder)
+    logits = np.asarray(trainer.teachers[0].network(images, training=False))
+    drawn = np.exp(logits) / np.asarray(teacher.configuration.prior) * trainer.drawn
+    expected = drawn / drawn.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(mixed, 0.25 * np.asarray(labels) + 0.75 * expected, atol=1e-5)
+    before = [layer.get_weights() for layer in trainer.teachers[0].network.layers]
+    trainer.run_epoch()
+    after = [layer.get_weights() for layer in trainer.teachers[0].network.layers]
+    for old, new in zip(before, after, strict=True):
+        for once, again in zip(old, new, strict=True):
+            np.testing.assert_array_equal(once, again)
+
+
+def test_frozen_blocks_are_another_model_s_and_stay_so(
+    parts: tuple[Dataset, Dataset], model_folder: Path
+) -> None:
+    lite = EfficientNetLite0Settings(enlarge_to=32, imagenet=False, frozen=2)
+    trainer = Trainer(replace(SETTINGS, network=lite, frozen_from="model/fast"), *parts)
+    given = Classifier(Path("model/fast")).network
+    trainer.run_epoch()
+    for name, still in [("conv_stem", True), ("blocks_1_bn1", True), ("blocks_2_expand_conv", False)]:
+        ours, theirs = (network.get_layer(name).get_weights() for network in (trainer.network, given))
+        assert all(map(np.array_equal, ours, theirs)) is still, name
+    with pytest.raises(ValueError, match="has no layer"):
+        Trainer(replace(SETTINGS, network=lite, frozen_from=str(model_folder)), *parts)

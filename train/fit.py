@@ -117,7 +117,9 @@ def parser() -> argparse.ArgumentParser:
                 continue
             taken.add(f.name)
             several = isinstance(default, tuple)
-            how: dict[str, Any] = {"type": type(default[0]) if several else type(default)}
+            how: dict[str, Any] = {
+                "type": type(default[0]) if several and default else str if several else type(default)
+            }
             if f.name in CHOICES:
                 how["choices"] = CHOICES[f.name]
             if several:

@@ -41,6 +41,9 @@ class Settings:
     frozen_from: str = (
         ""  # model folder whose weights the network's `frozen` blocks take; empty: those they have
     )
+    teachers: tuple[str, ...] = ()  # model folders whose averaged probabilities are part of what is learned
+    taught: float = 0.7  # share of the teachers' word in the labels, where there are teachers
+    teachers_size: int = 176  # pixels a side of what teachers for larger pictures than `size` see
     resampling: str = "bicubic"  # the filter whose sharpness is nearest to that of the augmented pictures
     intermediate: int = 160  # pixels a side of what augmentation cuts from: then about as sharp as the input
     epochs: int = 20
@@ -69,6 +72,16 @@ class Epoch:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Teacher:
+    """A finished network. `larger`: it sees more pixels than the one that learns; `shift`: float (7,), what its logits
+    lack to presume the class mix that training draws."""
+
+    network: keras.Model
+    larger: bool
+    shift: np.ndarray
+
+
 class Trainer:
     """A network, its averaged twin, the optimiser, and how far they are."""
 
@@ -93,6 +106,8 @@ class Trainer:
             self._start_from(load(Path(settings.start)))
         if settings.frozen_from:
             self._freeze_as(load(Path(settings.frozen_from)))
+        self.teachers = [self._teacher(load(Path(folder))) for folder in settings.teachers]
+        self.drawn_size = settings.teachers_size if self.teachers else self.training_size
         self.averaged.set_weights(self.network.get_weights())
         self.best = self.averaged.get_weights()
         if settings.batch < 1:
@@ -140,7 +155,8 @@ class Trainer:
         return epoch
 
     def batches(self, epoch: int) -> tf.data.Dataset:
-        """The epoch's augmented batches: float32 (batch, size, size, 3) and float32 (batch, 7)."""
+        """The epoch's augmented batches: float32 (batch, size, size, 3), as large as the teachers see them where there are
+        some, and float32 (batch, 7)."""
         order = self._order(epoch)
         pictures, labels = self.pictures, tf.one_hot(self.labels, len(CODES))
 
@@ -152,7 +168,7 @@ class Trainer:
             return augment(
                 chosen_pictures,
                 tf.gather(labels, chosen),
-                self.training_size,
+                self.drawn_size,
                 self.settings.augmentation,
                 seed,
             )
@@ -248,7 +264,31 @@ class Trainer:
                 order[places] = np.concatenate(rounds)[: len(places)]
         return order.reshape(self.steps, self.settings.batch)
 
+    def _teacher(self, model: Classifier) -> Teacher:
+        larger = model.configuration.input_size > self.settings.size
+        size = self.settings.teachers_size if larger else self.training_size
+        network = keras.models.clone_model(model.network, input_tensors=keras.Input((size, size, 3)))
+        network.set_weights(model.network.get_weights())
+        return Teacher(network, larger, np.log(self.drawn / np.asarray(model.configuration.prior)))
+
+    def _learn_from_teachers(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The same pictures in the network's own size, and labels mixed with what the teachers say of these very pictures,
+        mixed ones included ("patient and consistent": Beyer 2022, arXiv:2106.05237)."""
+        reduced = tf.image.resize(images, [self.training_size] * 2, method="bicubic", antialias=True)
+        reduced = tf.clip_by_value(reduced, 0, 255)
+        told = tf.add_n(
+            [
+                tf.nn.softmax(
+                    teacher.network(images if teacher.larger else reduced, training=False) + teacher.shift
+                )
+                for teacher in self.teachers
+            ]
+        ) / len(self.teachers)
+        return reduced, (1 - self.settings.taught) * labels + self.settings.taught * told
+
     def _step(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        if self.teachers:
+            images, labels = self._learn_from_teachers(images, labels)
         with tf.GradientTape() as tape:
             logits = self.network(images, training=True)
             loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(labels, logits))

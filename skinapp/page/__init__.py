@@ -17,7 +17,7 @@ def build() -> gr.Blocks:
     with gr.Blocks(
         title="skinapp", analytics_enabled=False, delete_cache=(KEPT_SECONDS, KEPT_SECONDS), fill_width=True
     ) as page:
-        with gr.Tabs():
+        with gr.Tabs():  # noqa: SIM117
             with gr.Tab("One lesion", id="lesion"):
                 lesion.add(engine)
         api.add(engine)
