@@ -7,6 +7,7 @@ bytes or file -> `open_photo` (upright RGB picture) -> `centre_square` -> `to_in
 import io
 import os
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,20 @@ RESAMPLING = {
 
 # Pillow warns of bombs and broken EXIF; our own limits stand below. Once, since a filter per call is not thread-safe.
 warnings.filterwarnings("ignore", module="PIL")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Which square of a photo is read. Default: the largest centred one.
+
+    turns: quarter turns clockwise before cutting; x, y: the square's middle as shares of the turned photo's width and
+    height; side: its side as a share of the shorter one, at most 1. A square over the edge is moved inside.
+    """
+
+    turns: int = 0
+    x: float = 0.5
+    y: float = 0.5
+    side: float = 1.0
 
 
 class PhotoError(ValueError):
@@ -71,6 +86,21 @@ def centre_square(image: Image.Image) -> Image.Image:
     """Cut the largest centred square. image: Pillow image (W, H) -> Pillow image (S, S), S = min(W, H)."""
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
+    return image.crop((left, top, left + side, top + side))
+
+
+def framed(image: Image.Image, frame: Frame) -> Image.Image:
+    """Turn, and cut the frame's square. image: Pillow image (W, H) -> Pillow image (S, S), at least 94 pixels a side."""
+    quarters = frame.turns % 4
+    if quarters:
+        turn = (Image.Transpose.ROTATE_270, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_90)[
+            quarters - 1
+        ]
+        image = image.transpose(turn)
+    shorter = min(image.size)
+    side = max(min(SMALLEST_SIDE, shorter), min(shorter, round(frame.side * shorter)))
+    left = min(max(int(frame.x * image.width - side / 2), 0), image.width - side)
+    top = min(max(int(frame.y * image.height - side / 2), 0), image.height - side)
     return image.crop((left, top, left + side, top + side))
 
 

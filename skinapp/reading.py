@@ -11,8 +11,8 @@ from skinapp import NOTICE
 from skinapp.classifier import Classifier, Prediction
 from skinapp.decision import TARGETS, OperatingPoint, conformal_set, target_probability
 from skinapp.lesions import BY_CODE, CODES, LesionClass
-from skinapp.photo_checks import Check
-from skinapp.preprocess import centre_square, open_photo
+from skinapp.photo_checks import Check, check_square, dermatoscopic_check
+from skinapp.preprocess import Frame, framed, open_photo
 from skinapp.saliency import SaliencyMap, explain
 
 SHOWN_SIDE = 512  # pixels a side of the square that people see; the network sees its own
@@ -20,11 +20,13 @@ SHOWN_SIDE = 512  # pixels a side of the square that people see; the network see
 
 @dataclass(frozen=True)
 class Reading:
-    """square: RGB picture of what the network saw, at most SHOWN_SIDE a side, without metadata."""
+    """square: RGB picture of what the network saw, at most SHOWN_SIDE a side, without metadata. checks: all photo checks,
+    passed ones included."""
 
     square: Image.Image
     prediction: Prediction
     classifier: Classifier
+    checks: tuple[Check, ...]
 
     @property
     def top(self) -> LesionClass:
@@ -49,17 +51,6 @@ class Reading:
         """Whether the photo looks like a dermatoscopic one to the network; None where the model does not tell."""
         score = self.prediction.dermatoscopic_score
         return None if score is None else score <= self.classifier.configuration.dermatoscopic_threshold
-
-    @property
-    def checks(self) -> tuple[Check, ...]:
-        """The photo checks, passed ones included."""
-        if self.dermatoscopic is None:
-            return ()
-        finding = "This looks like a dermatoscopic photo to the network."
-        advice = "Use a photo taken through a dermatoscope: the network has seen nothing else."
-        if self.dermatoscopic:
-            return (Check("dermatoscopic", True, finding, ""),)
-        return (Check("dermatoscopic", False, finding.replace("looks", "does not look"), advice),)
 
     def probability(self, target: str) -> float:
         """The summed probability of a target's classes. target: a key of `decision.TARGETS`."""
@@ -102,10 +93,20 @@ class Reading:
         }
 
 
-def read(source: bytes | str | PathLike[str], classifier: Classifier) -> Reading:
-    """Decode a photo and run the network once. source: an image file's bytes or path. Raises PhotoError."""
-    photo = open_photo(source)
-    prediction = classifier(photo)
-    square = centre_square(photo)
-    square.thumbnail((SHOWN_SIDE, SHOWN_SIDE), Image.Resampling.LANCZOS)
-    return Reading(square, prediction, classifier)
+def read(source: bytes | str | PathLike[str], classifier: Classifier, frame: Frame | None = None) -> Reading:
+    """Decode a photo and run the network once. source: an image file's bytes or path; frame: the part that is read, by
+    default the largest centred square. Raises PhotoError."""
+    photo = framed(open_photo(source), frame or Frame())
+    return reading_of(photo, classifier(photo), classifier)
+
+
+def reading_of(square: Image.Image, prediction: Prediction, classifier: Classifier) -> Reading:
+    """What is known of a photo's square once the network has run on it. square: RGB (S, S), as cut from the photo."""
+    side = square.width
+    shown = square.copy()
+    shown.thumbnail((SHOWN_SIDE, SHOWN_SIDE), Image.Resampling.LANCZOS)
+    checks = check_square(shown, side)
+    score = prediction.dermatoscopic_score
+    if score is not None:
+        checks += (dermatoscopic_check(score <= classifier.configuration.dermatoscopic_threshold),)
+    return Reading(shown, prediction, classifier, checks)

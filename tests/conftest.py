@@ -15,9 +15,10 @@ import pytest
 
 from skinapp.classifier import FORMAT, Configuration
 from skinapp.decision import OperatingPoint
+from skinapp.drawings import draw_lesion
 from skinapp.lesions import CODES
 from skinapp.preprocess import to_input
-from tests.drawings import draw_lesion, write_dataset
+from tests.drawings import write_dataset
 from train.export import write_model
 from train.networks import CnnSettings, cnn
 

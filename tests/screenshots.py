@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from tests.drawings import draw_lesion
+from skinapp.drawings import draw_lesion
 from tests.serving import ROOT, browser, running_app
 
 

@@ -12,11 +12,11 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from skinapp.classifier import load
+from skinapp.drawings import draw_lesion
 from skinapp.lesions import CODES
 from skinapp.models import default_model
 from skinapp.reading import read
 from skinapp.saliency import overlay
-from tests.drawings import draw_lesion
 from tests.serving import running_app
 
 

@@ -10,8 +10,8 @@ import gradio as gr
 from gradio.state_holder import StateHolder
 from gradio_client import Client, handle_file
 
+from skinapp.drawings import draw_lesion
 from skinapp.page.memory import forget
-from tests.drawings import draw_lesion
 from tests.serving import ROOT, free_port, running_app
 
 

@@ -8,9 +8,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from skinapp.drawings import draw_lesion
 from skinapp.lesions import CODES
 from skinapp.preprocess import to_pixels
-from tests.drawings import draw_lesion
 from train.augment import (
     Augmentation,
     augment,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.drawings import draw_lesion
+from skinapp.drawings import draw_lesion
 from tests.serving import browser, running_app
 
 SIZES = {"desktop": (1280, 800), "phone": (390, 844)}

@@ -13,12 +13,12 @@ import tensorflow as tf
 
 from skinapp import models
 from skinapp.classifier import Classifier, Configuration, load, probabilities, views
+from skinapp.drawings import draw_lesion
 from skinapp.lesions import CODES
 from skinapp.models import ModelError, model_folders
 from skinapp.preprocess import to_input, to_pixels
 from skinapp.reading import read
 from tests.conftest import tiny_configuration
-from tests.drawings import draw_lesion
 from train.export import write_model
 
 

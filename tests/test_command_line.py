@@ -11,10 +11,10 @@ from PIL import Image
 
 from skinapp.__main__ import main
 from skinapp.classifier import load
+from skinapp.drawings import draw_lesion
 from skinapp.lesions import CODES
 from skinapp.models import MODELS
 from skinapp.reading import read
-from tests.drawings import draw_lesion
 from tests.serving import ROOT
 
 

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from skinapp.classifier import Classifier
+from skinapp.drawings import draw_lesion
 from skinapp.lesions import CODES
 from skinapp.preprocess import open_photo, to_pixels
-from tests.drawings import draw_lesion
 from train import figures
 from train.corruptions import (
     CONDITIONS,

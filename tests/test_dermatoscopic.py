@@ -14,10 +14,11 @@ from PIL import Image
 import train.dermatoscopic
 from skinapp.classifier import Classifier, Configuration
 from skinapp.dermatoscopic import FILE, Gaussian
+from skinapp.drawings import draw_lesion
 from skinapp.lesions import CODES
 from skinapp.models import MODELS, ModelError, default_model
 from skinapp.preprocess import open_photo, to_pixels
-from tests.drawings import draw_lesion, write_dataset
+from tests.drawings import write_dataset
 from train.dataset import Dataset, load_dataset, split_lesions
 from train.decoys import DECOYS, draw_decoy
 from train.dermatoscopic import (

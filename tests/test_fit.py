@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from skinapp.classifier import Classifier, Configuration
+from skinapp.drawings import draw_lesion
 from skinapp.lesions import CODES
 from skinapp.preprocess import open_photo, to_pixels
-from tests.drawings import draw_lesion, write_dataset
+from tests.drawings import write_dataset
 from train import calibrate, dermatoscopic, evaluate
 from train.augment import Augmentation
 from train.dataset import Dataset, DatasetError, load_dataset, read_split, split_lesions

@@ -11,10 +11,11 @@ import pytest
 from PIL import Image, ImageDraw
 
 from skinapp.classifier import Classifier, Configuration, load
+from skinapp.drawings import draw_lesion
 from skinapp.models import default_model
 from skinapp.preprocess import centre_square, to_pixels
 from skinapp.saliency import METHODS, SaliencyMap
-from tests.drawings import draw_lesion, write_dataset, write_labels
+from tests.drawings import write_dataset, write_labels
 from train import maps as module
 from train.dataset import Dataset, DatasetError, load_dataset
 from train.maps import (

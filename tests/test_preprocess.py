@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from skinapp.classifier import Classifier
+from skinapp.drawings import draw_lesion
 from skinapp.preprocess import (
     MOST_BYTES,
     RESAMPLING,
@@ -25,7 +26,6 @@ from skinapp.preprocess import (
     to_pixels,
 )
 from tests.conftest import tiny_configuration
-from tests.drawings import draw_lesion
 from train.dataset import load_dataset
 from train.export import write_model
 from train.networks import CnnSettings, cnn

@@ -18,11 +18,11 @@ from tf_keras_vis.scorecam import Scorecam
 from tf_keras_vis.utils.scores import CategoricalScore
 
 from skinapp.classifier import Classifier, load
+from skinapp.drawings import draw_lesion
 from skinapp.lesions import CODES
 from skinapp.models import default_model
 from skinapp.preprocess import to_input
 from skinapp.saliency import METHODS, NOISE, NOISY_COPIES, SaliencyMap, explain, heat, legend_colours, overlay
-from tests.drawings import draw_lesion
 
 GRADIENT_CAMS = {"gradcam": Gradcam, "gradcam++": GradcamPlusPlus, "layercam": Layercam}
 
