@@ -89,14 +89,20 @@ def centre_square(image: Image.Image) -> Image.Image:
     return image.crop((left, top, left + side, top + side))
 
 
+def turned(image: Image.Image, turns: int) -> Image.Image:
+    """A copy after quarter turns clockwise. image: Pillow image (W, H) -> (W, H) or (H, W)."""
+    quarters = turns % 4
+    if not quarters:
+        return image.copy()
+    return image.transpose(
+        (Image.Transpose.ROTATE_270, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_90)[quarters - 1]
+    )
+
+
 def framed(image: Image.Image, frame: Frame) -> Image.Image:
     """Turn, and cut the frame's square. image: Pillow image (W, H) -> Pillow image (S, S), at least 94 pixels a side."""
-    quarters = frame.turns % 4
-    if quarters:
-        turn = (Image.Transpose.ROTATE_270, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_90)[
-            quarters - 1
-        ]
-        image = image.transpose(turn)
+    if frame.turns % 4:
+        image = turned(image, frame.turns)
     shorter = min(image.size)
     side = max(min(SMALLEST_SIDE, shorter), min(shorter, round(frame.side * shorter)))
     left = min(max(int(frame.x * image.width - side / 2), 0), image.width - side)

@@ -93,11 +93,16 @@ class Reading:
         }
 
 
-def read(source: bytes | str | PathLike[str], classifier: Classifier, frame: Frame | None = None) -> Reading:
-    """Decode a photo and run the network once. source: an image file's bytes or path; frame: the part that is read, by
-    default the largest centred square. Raises PhotoError."""
-    photo = framed(open_photo(source), frame or Frame())
-    return reading_of(photo, classifier(photo), classifier)
+def read(source: bytes | str | PathLike[str], classifier: Classifier) -> Reading:
+    """Decode a photo and run the network once. source: an image file's bytes or path. Raises PhotoError."""
+    return read_photo(open_photo(source), classifier)
+
+
+def read_photo(photo: Image.Image, classifier: Classifier, frame: Frame | None = None) -> Reading:
+    """The same for a photo that is decoded. photo: from `open_photo`; frame: the part that is read, by default the largest
+    centred square."""
+    square = framed(photo, frame or Frame())
+    return reading_of(square, classifier(square), classifier)
 
 
 def reading_of(square: Image.Image, prediction: Prediction, classifier: Classifier) -> Reading:

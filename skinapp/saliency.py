@@ -23,14 +23,8 @@ from tf_keras_vis.utils.scores import CategoricalScore
 
 from skinapp.classifier import Classifier, Prediction
 from skinapp.lesions import CODES
+from skinapp.saliency_methods import METHODS
 
-METHODS = {
-    "gradcam": "Grad-CAM",
-    "gradcam++": "Grad-CAM++",
-    "layercam": "LayerCAM",
-    "scorecam": "Score-CAM",
-    "smoothgrad": "SmoothGrad",
-}
 # Turbo tells low from high at a glance on brown and pink skin; viridis's dark end would drown in a dark lesion.
 COLOURS = "turbo"
 SCORED_CHANNELS = 48  # of Score-CAM, those that vary most over the photo: one forward pass each

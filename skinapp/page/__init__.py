@@ -4,7 +4,7 @@ import gradio as gr
 
 from skinapp.page import api, lesion
 from skinapp.page.engine import Engine
-from skinapp.page.look import CSS, HEAD, THEME
+from skinapp.page.look import CSS, HEAD, THEME, head_html
 from skinapp.page.memory import forget_old_sessions
 from skinapp.preprocess import MOST_BYTES
 
@@ -17,6 +17,7 @@ def build() -> gr.Blocks:
     with gr.Blocks(
         title="skinapp", analytics_enabled=False, delete_cache=(KEPT_SECONDS, KEPT_SECONDS), fill_width=True
     ) as page:
+        gr.HTML(head_html(), elem_id="head")
         with gr.Tabs():  # noqa: SIM117
             with gr.Tab("One lesion", id="lesion"):
                 lesion.add(engine)

@@ -14,6 +14,7 @@ from PIL import Image
 
 from skinapp.lesions import CODES
 from skinapp.models import model_folders, title
+from skinapp.preprocess import Frame, open_photo
 
 if TYPE_CHECKING:  # importing them for real loads TensorFlow
     from skinapp.classifier import Classifier
@@ -33,8 +34,9 @@ class Engine:
         self.choices = [(title(folder), name) for name, folder in folders.items()]
         self._classifiers: Future[dict[str, Classifier]] = ThreadPoolExecutor(1).submit(_load, folders)
 
-    def read(self, photo: str, model: str) -> Reading:
-        """Read a photo, as soon as the models are loaded. photo: its path; model: one of `names`.
+    def read(self, photo: str | Image.Image, model: str, frame: Frame | None = None) -> Reading:
+        """Read a photo, as soon as the models are loaded. photo: its path, or the picture from `open_photo`; model: one of
+        `names`; frame: the part that is read, by default the largest centred square.
 
         Raises PhotoError and UnknownModel.
         """
@@ -43,9 +45,9 @@ class Engine:
                 f"There is no model {model!r}: the names on offer are {', '.join(self.names)}."
             )
         classifier = self._classifiers.result()[model]
-        from skinapp.reading import read
+        from skinapp.reading import read_photo
 
-        return read(photo, classifier)
+        return read_photo(open_photo(photo) if isinstance(photo, str) else photo, classifier, frame)
 
 
 def _load(folders: dict[str, Path]) -> dict[str, Classifier]:

@@ -1,191 +1,234 @@
-"""The tab for one lesion: a photo in; sentence, bars and saliency map out."""
+"""The tab for one lesion: a photo in; checks, sentence, bars and saliency map out."""
 
 from __future__ import annotations
 
-import base64
-import io
-from html import escape
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
-from PIL import Image
 
-from skinapp import NOTICE
-from skinapp.lesions import BY_CODE, CLASSES
+from skinapp.decision import SENSITIVITIES
+from skinapp.lesions import CLASSES
 from skinapp.page.engine import Engine, UnknownModel
-from skinapp.preprocess import PhotoError
+from skinapp.page.examples import Example, examples, examples_view
+from skinapp.page.frame import frame_value, frame_view, moved, turned_frame
+from skinapp.page.result import (
+    DRAWN,
+    WAITING,
+    bars_html,
+    checks_html,
+    mix_html,
+    refusal_html,
+    sentence_html,
+    target_html,
+    withheld_html,
+)
+from skinapp.page.saliency import saliency_html
+from skinapp.preprocess import Frame, PhotoError, open_photo
+from skinapp.saliency_methods import METHODS
 
 if TYPE_CHECKING:
     from skinapp.reading import Reading
 
 CHOICES = [(f"{lesion.name} ({lesion.code})", lesion.code) for lesion in CLASSES]
-WAITING = '<p class="waiting">The result appears here as soon as there is a photo.</p>'
-# The photo and the map lie on top of each other in the browser, so opacity needs neither the server nor the network.
+POINTS = [(f"{sensitivity:.0%}".replace("%", " %"), sensitivity) for sensitivity in SENSITIVITIES]
+# Photo and map are two pictures in the browser, so neither of these needs the server, let alone the network.
 SET_OPACITY = "(percent) => document.documentElement.style.setProperty('--heat-opacity', percent / 100)"
+SET_VIEW = "(beside) => document.documentElement.classList.toggle('beside', beside)"
+FORGOTTEN = "This photo has been forgotten meanwhile: load it again."
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What one session looks at. photo: path of the upload, which lives ten minutes; drawn: it is a drawn example;
+    insisted: the user has asked to see the result of what is no dermatoscopic photo."""
+
+    photo: str
+    frame: Frame
+    reading: Reading
+    drawn: bool = False
+    insisted: bool = False
+
+    @property
+    def withheld(self) -> bool:
+        """Whether the result waits until the user asks for it."""
+        return self.reading.dermatoscopic is False and not (self.drawn or self.insisted)
 
 
 def add(engine: Engine) -> None:
     """Add the tab's content to the page that is being built."""
-    gr.HTML(
-        '<div id="head"><h1>skinapp</h1><p>Seven class probabilities for a dermatoscopic photo, '
-        "and where the network found its evidence</p></div>"
-    )
-    first, rest = NOTICE.split(". ", 1)
-    gr.HTML(f'<p class="notice" role="note"><strong>{escape(first)}.</strong> {escape(rest)}</p>')
-    with gr.Row(equal_height=False):
-        with gr.Column(scale=5, min_width=300):
-            photo = _photo_input()
+    drawn = examples()
+    with gr.Row(equal_height=False, elem_id="lesion-tab"):
+        with gr.Column(scale=5, min_width=300, elem_id="photo-column"):
+            with gr.Column(elem_id="intake") as intake:
+                photo = _photo_input()
+                other = gr.UploadButton(
+                    "Another kind of file (HEIC, TIFF, DICOM)", size="sm", elem_id="other", type="filepath"
+                )
+                sample = examples_view(drawn)
+            view = frame_view()
+            with gr.Row(visible=False, elem_id="frame-buttons") as frame_buttons:
+                left = gr.Button("↺ Left", size="sm", min_width=60)
+                right = gr.Button("↻ Right", size="sm", min_width=60)
+                whole = gr.Button("Whole", size="sm", min_width=60)
+                again = gr.Button("New photo", size="sm", variant="primary", min_width=80)
+            checks = gr.HTML(elem_id="checks")
             model = gr.Dropdown(
                 engine.choices, value=engine.names[0], label="Network", visible=len(engine.choices) > 1
             )
-            gr.HTML(
-                '<p class="mix">One lesion, in the middle, sharp. The centre square of the photo is what the network '
-                "sees. The photo stays on this server for ten minutes at most and goes nowhere else.</p>"
-            )
             mix = gr.HTML(elem_id="mix")
-        with gr.Column(scale=6, min_width=320):
-            sentence = gr.HTML(WAITING, elem_id="sentence")
-            bars = gr.Label(
-                label="Probability of each class",
-                num_top_classes=len(CLASSES),
-                show_heading=False,
-                elem_id="bars",
+            gr.HTML(
+                '<p class="mix">One lesion, in the middle, sharp; the square is what the network sees. The photo stays on '
+                "this server for ten minutes at most and goes nowhere else.</p>"
             )
-        with gr.Column(scale=6, min_width=320):
+        with gr.Column(scale=6, min_width=320, elem_id="result-column"):
+            sentence = gr.HTML(WAITING, elem_id="sentence")
+            insist = gr.Button("Show the result all the same", size="sm", visible=False)
+            with gr.Column(visible=False, elem_id="numbers") as numbers:
+                bars = gr.HTML(elem_id="bars")
+                target = gr.HTML(elem_id="target")
+                point = gr.Radio(
+                    POINTS,
+                    value=SENSITIVITIES[1],
+                    label="Operating point: share of such lesions to be found",
+                    elem_id="point",
+                )
+        with gr.Column(scale=6, min_width=320, visible=False, elem_id="map-column") as map_column:
             saliency = gr.HTML(elem_id="saliency")
-            with gr.Group(visible=False) as controls:
-                code = gr.Dropdown(CHOICES, label="Class to explain", interactive=True)
-                opacity = gr.Slider(0, 100, value=50, step=1, label="Opacity of the map, %", interactive=True)
+            with gr.Row():
+                code = gr.Dropdown(CHOICES, label="Class to explain", interactive=True, min_width=150)
+                method = gr.Dropdown(
+                    [(name, key) for key, name in METHODS.items()],
+                    label="Method",
+                    interactive=True,
+                    min_width=130,
+                )
+            with gr.Row():
+                opacity = gr.Slider(0, 100, value=50, step=1, label="Opacity of the map, %", min_width=190)
+                beside = gr.Checkbox(False, label="Photo beside it", min_width=120)
     state = gr.State(None)  # memory.py sees to it that it is forgotten
 
-    def show_reading(photo: str | None, model: str) -> list[Any]:
-        if photo is None:
-            return [None, WAITING, {}, "", "", None, gr.Group(visible=False)]
-        try:
-            reading = engine.read(photo, model)
-        except (PhotoError, UnknownModel) as error:
-            refusal = f'<p class="refusal" role="alert">{escape(str(error))}</p>'
-            return [None, refusal, {}, "", "", None, gr.Group(visible=False)]
+    intake_parts = [intake, photo, view, frame_buttons, checks]
+    result_parts = [sentence, insist, numbers, bars, target]
+    map_parts = [map_column, saliency, code, method, mix]
+    everything = [state, *intake_parts, *result_parts, *map_parts]
+
+    def nothing(why: str) -> list[Any]:
+        """The page before a photo, or with the reason why there is none."""
+        hidden = gr.update(visible=False)
         return [
-            reading,
-            sentence_html(reading),
-            {f"{BY_CODE[key].name} ({key})": share for key, share in reading.prediction.by_code.items()},
-            mix_html(reading),
-            saliency_html(reading, reading.top.code),
-            reading.top.code,
-            gr.Group(visible=True),
+            None,
+            *[gr.update(visible=True), None, gr.update(value=None, visible=False), hidden, ""],
+            *[why, hidden, hidden, "", ""],
+            *[hidden, "", None, None, ""],
         ]
 
-    def show_class(reading: Reading | None, code: str) -> str:
-        if reading is None:
-            return (
-                '<p class="refusal" role="alert">This photo has been forgotten meanwhile: load it again.</p>'
-            )
-        return saliency_html(reading, code)
+    def everything_of(shown: Shown, sensitivity: float) -> list[Any]:
+        """The whole page anew for what is looked at."""
+        reading = shown.reading
+        visible = gr.update(visible=not shown.withheld)
+        top, default = reading.top.code, reading.classifier.configuration.map_method
+        value = frame_value(open_photo(shown.photo), shown.frame)
+        head = [
+            shown,
+            gr.update(visible=False),
+            None,
+            gr.update(value=value, visible=True),
+            gr.update(visible=True),
+        ]
+        if shown.withheld:
+            told = [withheld_html(), gr.update(visible=True), visible, "", "", visible, "", top, default, ""]
+        else:
+            told = [
+                (DRAWN if shown.drawn else "") + sentence_html(reading),
+                *[gr.update(visible=False), visible, bars_html(reading), target_html(reading, sensitivity)],
+                *[visible, saliency_html(reading, top, default), top, default, mix_html(reading)],
+            ]
+        return [*head, checks_html(reading, shown.drawn), *told]
 
+    def look_at(
+        path: str | None, frame: Frame, model: str, sensitivity: float, drawn: bool = False
+    ) -> list[Any]:
+        if path is None:
+            return nothing(WAITING)
+        try:
+            reading = engine.read(path, model, frame)
+            return everything_of(Shown(path, frame, reading, drawn), sensitivity)
+        except (PhotoError, UnknownModel) as error:
+            return nothing(refusal_html(str(error)))
+
+    def new_photo(path: str | None, model: str, sensitivity: float) -> list[Any]:
+        return look_at(path, Frame(), model, sensitivity)
+
+    def new_example(model: str, sensitivity: float, event: gr.EventData) -> list[Any]:
+        number = getattr(event, "number", None)
+        if not isinstance(number, int) or not 0 <= number < len(drawn):
+            return nothing(WAITING)
+        example: Example = drawn[number]
+        return look_at(str(example.file()), Frame(), model, sensitivity, example.drawn)
+
+    def look_again(shown: Shown | None, frame: Frame | None, model: str, sensitivity: float) -> list[Any]:
+        if shown is None:
+            return nothing(refusal_html(FORGOTTEN))
+        try:
+            reading = engine.read(shown.photo, model, frame or shown.frame)
+        except PhotoError:
+            return nothing(refusal_html(FORGOTTEN))
+        return everything_of(replace(shown, frame=frame or shown.frame, reading=reading), sensitivity)
+
+    def frame_moved(shown: Shown | None, model: str, sensitivity: float, event: gr.EventData) -> list[Any]:
+        told = {name: getattr(event, name, None) for name in ("x", "y", "side")}
+        return look_again(shown, moved(shown.frame, told) if shown else None, model, sensitivity)
+
+    def turn(quarters: int) -> Any:
+        def turned(shown: Shown | None, model: str, sensitivity: float) -> list[Any]:
+            return look_again(
+                shown, turned_frame(shown.frame, quarters) if shown else None, model, sensitivity
+            )
+
+        return turned
+
+    def take_whole(shown: Shown | None, model: str, sensitivity: float) -> list[Any]:
+        return look_again(shown, Frame(shown.frame.turns) if shown else None, model, sensitivity)
+
+    def other_model(shown: Shown | None, model: str, sensitivity: float) -> list[Any]:
+        return look_again(shown, None, model, sensitivity) if shown else nothing(WAITING)
+
+    def show_all_the_same(shown: Shown | None, sensitivity: float) -> list[Any]:
+        if shown is None:
+            return nothing(refusal_html(FORGOTTEN))
+        return everything_of(replace(shown, insisted=True), sensitivity)
+
+    def other_point(shown: Shown | None, sensitivity: float) -> str:
+        return target_html(shown.reading, sensitivity) if shown else ""
+
+    def other_map(shown: Shown | None, code: str, method: str) -> str:
+        return saliency_html(shown.reading, code, method) if shown else refusal_html(FORGOTTEN)
+
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}
+    looking = [model, point]
+    gr.on([photo.input, photo.upload], new_photo, [photo, *looking], everything, **quiet)
+    other.upload(new_photo, [other, *looking], everything, **quiet)
+    sample.chosen(new_example, looking, everything, **quiet)
+    view.framed(frame_moved, [state, *looking], everything, trigger_mode="always_last", **quiet)
+    left.click(turn(-1), [state, *looking], everything, **quiet)
+    right.click(turn(1), [state, *looking], everything, **quiet)
+    whole.click(take_whole, [state, *looking], everything, **quiet)
+    again.click(lambda: nothing(WAITING), None, everything, **quiet)
+    model.input(other_model, [state, *looking], everything, **quiet)
+    insist.click(show_all_the_same, [state, point], everything, **quiet)
+    point.input(other_point, [state, point], target, api_visibility="private", show_progress="hidden")
     gr.on(
-        [photo.change, model.input],
-        show_reading,
-        [photo, model],
-        [state, sentence, bars, mix, saliency, code, controls],
-        api_visibility="private",
-        show_progress="minimal",
-    )
-    code.input(
-        show_class,
-        [state, code],
+        [code.input, method.input],
+        other_map,
+        [state, code, method],
         saliency,
         api_visibility="private",
         show_progress="hidden",
         trigger_mode="always_last",  # a class chosen while a map is being made is not dropped
     )
     opacity.input(None, opacity, None, js=SET_OPACITY)
-
-
-def sentence_html(reading: Reading) -> str:
-    """The most probable class in words, the conformal set, and the operating points."""
-    top = reading.top
-    coverage = reading.classifier.configuration.set_coverage
-    held = ", ".join(escape(lesion.name) for lesion in reading.held)
-    strange = (
-        '<p class="notice" role="status">This does not look like a dermatoscopic photo to the network: its probabilities '
-        "mean little here.</p>"
-        if reading.dermatoscopic is False
-        else ""
-    )
-    return (
-        f'{strange}<p class="sentence" role="status">Most probable: <strong>{escape(top.name)}</strong>, '
-        f"{_percent(max(reading.prediction.probabilities))} "
-        f"<small>{escape(top.description)} This class is <b>{top.malignancy}</b>.</small></p>"
-        f'<p class="held">With {_percent(coverage)} confidence one of: <b>{held}</b>.</p>{_flags_html(reading)}'
-    )
-
-
-def _flags_html(reading: Reading) -> str:
-    """Malignant or premalignant against the operating points: the strictest one that flags the lesion, if any."""
-    points = [(point, flagged) for point, flagged in reading.flags if point.target == "malignant"]
-    if not points:
-        return ""
-    flagged = [point for point, passed in points if passed]
-    share = f"Malignant or premalignant: <b>{_percent(reading.probability('malignant'))}</b>"
-    if flagged:
-        point = min(flagged, key=lambda point: point.sensitivity)
-        verdict = f"above the threshold ({_percent(point.threshold)}) that finds {_percent(point.sensitivity)} of such lesions"
-    else:
-        point = max((point for point, _ in points), key=lambda point: point.sensitivity)
-        verdict = (
-            f"below even the threshold ({_percent(point.threshold)}) that finds {_percent(point.sensitivity)} "
-            "of such lesions; the others are missed"
-        )
-    return f'<p class="held">{share}, {verdict}.</p>'
-
-
-def _percent(share: float) -> str:
-    """`62 %`; no network is certain, so never 0 or 100."""
-    if share > 0.99:
-        return "over 99 %"
-    return (
-        f"{share:.0%}".replace("%", " %") if share >= 0.01 else f"{max(share, 0.001):.1%}".replace("%", " %")
-    )
-
-
-def mix_html(reading: Reading) -> str:
-    """Which class mix the probabilities presume."""
-    mix = reading.classifier.configuration.presumed_mix
-    shares = ", ".join(
-        f"{code} {round(100 * share)} %" for code, share in sorted(mix.items(), key=lambda m: -m[1])
-    )
-    return (
-        f'<p class="mix">The probabilities presume this mix of lesions: {shares}. Where yours differs, so do they. '
-        f"Anything that is none of the seven classes is forced into one of them. Network: "
-        f"{escape(reading.classifier.title)}, {reading.classifier.sha256[:12]}.</p>"
-    )
-
-
-def saliency_html(reading: Reading, code: str) -> str:
-    """Photo and map on top of each other, with the legend; or the photo and the word that there is no evidence."""
-    from skinapp.saliency import METHODS, heat, legend_colours
-
-    lesion = BY_CODE[code]
-    method = METHODS[reading.classifier.configuration.map_method]
-    saliency = reading.saliency(code)
-    square = (
-        f'<img src="{_data_uri(reading.square, "JPEG")}" alt="The part of the photo that the network saw">'
-    )
-    if not saliency.evidence:
-        return (
-            f'<figure class="saliency"><div class="stack">{square}</div><figcaption role="status">'
-            f"<strong>No positive evidence</strong> for {escape(lesion.name)} in this photo.</figcaption></figure>"
-        )
-    described = f"Saliency map: where the network found evidence for {lesion.name}"
-    coloured = f'<img class="heat" src="{_data_uri(heat(saliency, reading.square.width), "PNG")}" alt="{escape(described)}">'
-    return (
-        f'<figure class="saliency"><div class="stack">{square}{coloured}</div><figcaption>'
-        f"{method} for <strong>{escape(lesion.name)}</strong>: where the network found its evidence, relative to the "
-        "strongest place in this photo. It does not show why, nor how sure the network is."
-        f'<div class="scale" style="background:linear-gradient(90deg,{",".join(legend_colours())})"></div>'
-        '<div class="ends"><span>none (clear)</span><span>some</span><span>strongest</span></div></figcaption></figure>'
-    )
+    beside.input(None, beside, None, js=SET_VIEW)
 
 
 def _photo_input() -> gr.Image:
@@ -194,7 +237,7 @@ def _photo_input() -> gr.Image:
         label="Dermatoscopic photo",
         sources=["upload", "clipboard", "webcam"],
         type="filepath",
-        height=340,
+        height=300,
         buttons=[],
         webcam_options=gr.WebcamOptions(
             mirror=False
@@ -210,10 +253,3 @@ def _photo_input() -> gr.Image:
     # Gradio would open the picture itself, and answer a damaged one with an error of its own before our decoder sees it.
     setattr(photo, "preprocess", path_only)  # noqa: B010  # an assignment would be a type error
     return photo
-
-
-def _data_uri(image: Image.Image, kind: str) -> str:
-    """The picture inside the page itself: no file of it is written or can be fetched."""
-    buffer = io.BytesIO()
-    image.save(buffer, kind)
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -1,6 +1,10 @@
 """How the page looks: calm, one accent colour, system fonts, nothing fetched from elsewhere."""
 
+from html import escape
+
 import gradio as gr
+
+from skinapp import NOTICE
 
 FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif")
 
@@ -30,33 +34,101 @@ THEME = gr.themes.Base(
     block_info_text_color_dark="*neutral_300",
 )
 
+
+def head_html() -> str:
+    """Name, purpose and notice, above all tabs."""
+    first, rest = NOTICE.split(". ", 1)
+    return (
+        "<h1>skinapp</h1><p>Seven class probabilities for a dermatoscopic photo, and where the network found its evidence</p>"
+        f'<p class="notice" role="note"><strong>{escape(first)}.</strong> {escape(rest)}</p>'
+    )
+
+
 CSS = """
-.gradio-container { max-width: 1240px !important; margin: 0 auto !important; padding-top: 12px !important; }
-#head { display: flex; flex-wrap: wrap; align-items: baseline; gap: 4px 14px; }
-#head h1 { font-size: 1.5rem; font-weight: 650; margin: 0; color: var(--body-text-color); }
-#head p { margin: 0; color: var(--body-text-color-subdued); }
+.gradio-container { max-width: 1240px !important; margin: 0 auto !important; padding-top: 6px !important; }
+.gradio-container .html-container { padding: 0 !important; }
+.visually-hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
+#head .prose, #head .html-container > div { display: flex; flex-wrap: wrap; align-items: baseline; gap: 2px 14px; }
+#head h1 { font-size: 1.4rem; font-weight: 650; margin: 0; color: var(--body-text-color); }
+#head p { margin: 0; color: var(--body-text-color-subdued); font-size: .92rem; }
+#head p.notice { flex-basis: 100%; padding: 4px 12px; font-size: .85rem; color: #4a2a04; }
+.dark #head p.notice { color: #ffe2b0; }
 .notice { border-left: 4px solid #b45309; background: #fff7e6; color: #4a2a04; padding: 8px 12px; border-radius: 6px;
   margin: 0; font-size: .92rem; }
 .dark .notice { background: #33240d; color: #ffe2b0; border-color: #f0a53a; }
-.sentence { font-size: 1.15rem; margin: 0; padding: 2px 0; }
-.sentence strong { font-weight: 650; }
-.sentence small { display: block; font-size: .85rem; color: var(--body-text-color-subdued); }
-.held { margin: 4px 0 0; font-size: .92rem; }
+.notice strong { color: inherit; }
 .refusal { border-left: 4px solid #b91c1c; background: #fdecec; color: #5f1212; padding: 10px 12px; border-radius: 6px;
   margin: 0; }
 .dark .refusal { background: #3b1414; color: #ffd6d6; border-color: #f47272; }
 .waiting { color: var(--body-text-color-subdued); margin: 0; }
-.mix { font-size: .82rem; color: var(--body-text-color-subdued); margin: 0; }
+.mix, .trust { font-size: .8rem; color: var(--body-text-color-subdued); margin: 0; line-height: 1.4; }
+
+.sentence { font-size: 1.12rem; margin: 0; padding: 2px 0; line-height: 1.35; }
+.sentence strong { font-weight: 650; }
+.sentence small, .held small { display: block; font-size: .8rem; color: var(--body-text-color-subdued); line-height: 1.4; }
+.held { margin: 4px 0 0; font-size: .9rem; line-height: 1.4; }
+.target { border-left: 4px solid var(--neutral-300); padding-left: 10px; }
+.target.flagged { border-color: #b45309; }
+.dark .target.flagged { border-color: #f0a53a; }
+.small-head .mix { font-weight: 400; }
+.small-head { font-size: .85rem; font-weight: 600; margin: 0 0 4px; color: var(--body-text-color); }
+
+ol.bars { list-style: none; margin: 0; padding: 0; font-size: .86rem; line-height: 1.35; }
+ol.bars small { color: var(--body-text-color-subdued); }
+ol.bars li { display: grid; grid-template-columns: 1fr auto; gap: 0 10px; padding: 2px 0 2px 10px; margin: 0;
+  border-left: 3px solid transparent; }
+ol.bars li.inside, .swatch { border-left: 3px solid var(--primary-600); }
+.dark ol.bars li.inside, .dark .swatch { border-left-color: var(--primary-400); }
+.swatch { display: inline-block; height: .8em; margin-right: 8px; vertical-align: middle; }
+ol.bars .track { grid-column: 1 / -1; height: 6px; border-radius: 3px; background: var(--neutral-200); overflow: hidden; }
+.dark ol.bars .track { background: var(--neutral-700); }
+ol.bars .track span { display: block; height: 100%; background: var(--primary-600); border-radius: 3px; }
+.dark ol.bars .track span { background: var(--primary-400); }
+ol.bars .share { font-variant-numeric: tabular-nums; }
+ol.bars .kind { font-size: .7rem; padding: 0 5px; border-radius: 8px; border: 1px solid currentColor; opacity: 1;
+  color: #92400e; white-space: nowrap; }
+.dark ol.bars .kind { color: #fbbf77; }
+
+ul.checks { list-style: none; margin: 0; padding: 0; font-size: .85rem; line-height: 1.4; }
+ul.checks li { padding: 2px 0 2px 22px; margin: 0; position: relative; }
+ul.checks li::before { position: absolute; left: 2px; font-weight: 700; }
+ul.checks li.failed::before { content: "!"; color: #b45309; }
+ul.checks li.passed::before { content: "\\2713"; color: var(--primary-700); }
+.dark ul.checks li.failed::before { color: #f0a53a; }
+.dark ul.checks li.passed::before { color: var(--primary-400); }
+ul.checks li.passed { color: var(--body-text-color-subdued); }
+
+.examples { display: flex; gap: 8px; margin-top: 4px; }
+.examples button { padding: 0; border: 1px solid var(--border-color-primary); border-radius: 6px; overflow: hidden;
+  cursor: pointer; background: none; line-height: 0; flex: 1 1 0; max-width: 96px; }
+.examples button:hover, .examples button:focus-visible { outline: 2px solid var(--primary-600); outline-offset: 1px; }
+.examples img { width: 100%; height: auto; margin: 0; }
+
+.frame-photo { position: relative; overflow: hidden; border-radius: 8px; max-height: 300px; max-width: 100%; margin: 0 auto;
+  touch-action: none; background: #000; }
+.frame-photo img { width: 100%; height: 100%; margin: 0; display: block; }
+.frame-square { position: absolute; box-sizing: border-box; border: 2px solid #fff; cursor: move;
+  box-shadow: 0 0 0 1px #000, 0 0 0 2000px rgba(0, 0, 0, .45); touch-action: none; }
+.frame-square:focus-visible { outline: 3px solid var(--primary-400); outline-offset: -5px; }
+.frame-corner { position: absolute; right: -2px; bottom: -2px; width: 22px; height: 22px; cursor: nwse-resize;
+  background: linear-gradient(135deg, transparent 50%, #fff 50%); }
+#frame-buttons { flex-wrap: nowrap; gap: 6px; }
+#frame-buttons button { padding: 4px 6px; min-width: 0 !important; }
+#point { padding: 6px 12px; }
+#point label { padding: 3px 10px; }
+
 figure.saliency { margin: 0; }
-figure.saliency .stack { position: relative; width: 100%; max-width: 300px; aspect-ratio: 1; margin: 0 auto;
-  border-radius: 8px; overflow: hidden; background: var(--background-fill-secondary); }
+figure.saliency .stacks { display: flex; justify-content: center; gap: 8px; }
+figure.saliency .stack { position: relative; width: 100%; max-width: 264px; aspect-ratio: 1; border-radius: 8px;
+  overflow: hidden; background: var(--background-fill-secondary); margin: 0; }
+figure.saliency > .stack { margin: 0 auto; }
+figure.saliency .stack.bare { display: none; }
+.beside figure.saliency .stack.bare { display: block; }
 figure.saliency img { position: absolute; inset: 0; width: 100%; height: 100%; object-fit: cover; margin: 0; }
 figure.saliency img.heat { opacity: var(--heat-opacity, .5); }
-figure.saliency figcaption { max-width: 330px; margin: 6px auto 0; font-size: .82rem; }
-.scale { height: 10px; border-radius: 5px; margin: 4px 0 2px; }
+figure.saliency figcaption { margin: 6px auto 0; font-size: .8rem; line-height: 1.4; }
+.scale { height: 8px; border-radius: 4px; margin: 4px 0 2px; }
 .ends { display: flex; justify-content: space-between; color: var(--body-text-color-subdued); }
-.gradio-container .html-container { padding: 0 !important; }
-#bars, #bars * { font-family: inherit; }
 footer { opacity: 1 !important; }
 @media (max-width: 640px) { .sentence { font-size: 1.05rem; } }
 """

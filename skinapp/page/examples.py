@@ -1,0 +1,75 @@
+"""Drawn lesions to try the page with, for people who have no photo at hand."""
+
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from skinapp.drawings import draw_lesion
+from skinapp.page.pictures import data_uri
+
+DRAWN = ("mel", "nv", "bcc", "bkl")  # enough to try the page with; the drawings resemble these classes
+SEED = 2
+THUMBNAIL = (96, 72)
+
+TEMPLATE = """<p class="mix" id="examples-label">No photo at hand? Try a drawing:</p>
+<div class="examples" role="group" aria-labelledby="examples-label">
+${value.map((one, i) => `<button type="button" data-number="${i}" title="${one.caption}"><img src="${one.src}" alt="${one.caption}"></button>`).join("")}
+</div>"""
+CHOSEN = """element.addEventListener('click', (event) => {
+  const button = event.target.closest('button[data-number]');
+  if (button) trigger('chosen', { number: Number(button.dataset.number) });
+});"""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One example. code: the class whose look it imitates; drawn: by a program."""
+
+    code: str
+    caption: str
+    drawn: bool = True
+
+    def picture(self, size: tuple[int, int] = (600, 450)) -> Image.Image:
+        """RGB, (width, height)."""
+        return draw_lesion(self.code, SEED, size)
+
+    def file(self) -> Path:
+        """Its PNG file, made on first use and kept as long as the process lives."""
+        return _file(self)
+
+
+def examples() -> list[Example]:
+    """All examples, in the order shown."""
+    return [Example(code, f"Drawing {number}, not a photo") for number, code in enumerate(DRAWN, 1)]
+
+
+def examples_view(shown: list[Example]) -> gr.HTML:
+    """Buttons with thumbnails. The event `chosen` brings the example's `number`."""
+    value: list[dict[str, Any]] = [
+        {
+            "src": data_uri(example.picture((400, 300)).resize(THUMBNAIL, Image.Resampling.BOX), "JPEG"),
+            "caption": escape(example.caption),
+        }
+        for example in shown
+    ]
+    return gr.HTML(
+        value, html_template=TEMPLATE, js_on_load=CHOSEN, apply_default_css=False, elem_id="examples"
+    )
+
+
+@cache
+def _folder() -> tempfile.TemporaryDirectory:
+    return tempfile.TemporaryDirectory(prefix="skinapp-examples-")
+
+
+@cache
+def _file(example: Example) -> Path:
+    path = Path(_folder().name) / f"{example.code}.png"
+    example.picture().save(path)
+    return path

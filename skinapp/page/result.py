@@ -1,0 +1,128 @@
+"""What the page says of one reading, as HTML: photo checks, sentence, operating point, bars."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from skinapp import measured
+from skinapp.lesions import BY_CODE
+
+if TYPE_CHECKING:
+    from skinapp.reading import Reading
+
+WAITING = '<p class="waiting">The result appears here as soon as there is a photo.</p>'
+DRAWN = (
+    '<p class="notice" role="status">A <strong>drawing</strong> to try the page with: what the network says of it means '
+    "nothing.</p>"
+)
+
+
+def refusal_html(sentence: str) -> str:
+    """Why there is no result."""
+    return f'<p class="refusal" role="alert">{escape(sentence)}</p>'
+
+
+def checks_html(reading: Reading, drawn: bool) -> str:
+    """The photo checks: failed ones first, with what to do about them. drawn: of a drawing, nobody asks whether it is
+    dermatoscopic."""
+    asked = [check for check in reading.checks if not (drawn and check.name == "dermatoscopic")]
+    failed = [check for check in asked if not check.passed]
+    passed = [check for check in asked if check.passed]
+    lines = [
+        f'<li class="failed"><b>{escape(check.finding)}</b> {escape(check.advice)}</li>' for check in failed
+    ]
+    if passed:
+        fine = " ".join(escape(check.finding) for check in passed)
+        lines.append(f'<li class="passed"><span class="visually-hidden">Passed: </span>{fine}</li>')
+    return f'<ul class="checks" role="status" aria-label="Photo checks">{"".join(lines)}</ul>'
+
+
+def withheld_html() -> str:
+    """In place of the result of what is no dermatoscopic photo."""
+    return (
+        '<div class="notice" role="status"><strong>No result shown: this does not look like a dermatoscopic photo.</strong> '
+        "The network has learned from nothing else, and its probabilities would mean little. Lesions that are none of the "
+        "seven classes are not recognised in this way.</div>"
+    )
+
+
+def sentence_html(reading: Reading) -> str:
+    """The most probable class in words, and the conformal set."""
+    top = reading.top
+    coverage = reading.classifier.configuration.set_coverage
+    held = ", ".join(escape(lesion.name) for lesion in reading.held)
+    return (
+        f'<p class="sentence" role="status">Most probable: <strong>{escape(top.name)}</strong>, '
+        f"{percent(max(reading.prediction.probabilities))}. "
+        f"<small>{escape(top.description)} This class is <b>{top.malignancy}</b>.</small></p>"
+        f'<p class="held">With {percent(coverage)} confidence one of: <b>{held}</b>.</p>'
+    )
+
+
+def target_html(reading: Reading, sensitivity: float) -> str:
+    """Malignant or premalignant against one operating point, and what that point costs.
+
+    sensitivity: one of the model's operating points'; empty where the model has none.
+    """
+    point = next(
+        ((p, f) for p, f in reading.flags if p.target == "malignant" and p.sensitivity == sensitivity), None
+    )
+    if point is None:
+        return ""
+    operating, flagged = point
+    share = percent(reading.probability("malignant"))
+    word, colour = ("above", "flagged") if flagged else ("below", "clear")
+    cost = measured.cost(reading.classifier.folder, "malignant", sensitivity)
+    price = (
+        f" This point found {percent(cost.sensitivity)} of such lesions of the data set, and flagged "
+        f"{cost.flagged_in_vain:.1f} benign ones for each."
+        if cost
+        else ""
+    )
+    return (
+        f'<p class="held target {colour}">Malignant or premalignant: <b>{share}</b>, {word} the threshold of '
+        f"{percent(operating.threshold)}.<small>{price.strip()}</small></p>"
+    )
+
+
+def bars_html(reading: Reading) -> str:
+    """Seven bars, the most probable class first; those of the conformal set are marked."""
+    held = {lesion.code for lesion in reading.held}
+    rows = []
+    for code, share in sorted(reading.prediction.by_code.items(), key=lambda item: -item[1]):
+        lesion = BY_CODE[code]
+        kind = "" if lesion.malignancy == "benign" else f'<span class="kind">{lesion.malignancy}</span>'
+        inside = ' class="inside"' if code in held else ""
+        rows.append(
+            f'<li{inside}><span class="name">{escape(lesion.name)} <small>{code}</small> {kind}</span>'
+            f'<span class="share">{percent(share)}</span>'
+            f'<span class="track"><span style="width:{100 * share:.1f}%"></span></span></li>'
+        )
+    coverage = percent(reading.classifier.configuration.set_coverage)
+    return (
+        f'<h2 class="small-head">Probability of each class <span class="mix"><span class="swatch"></span>in the {coverage} '
+        f'set</span></h2><ol class="bars">{"".join(rows)}</ol>'
+    )
+
+
+def mix_html(reading: Reading) -> str:
+    """Which class mix the probabilities presume, and which network gave them."""
+    mix = reading.classifier.configuration.presumed_mix
+    shares = ", ".join(
+        f"{code} {round(100 * share)} %" for code, share in sorted(mix.items(), key=lambda m: -m[1])
+    )
+    return (
+        f'<p class="mix">The probabilities presume this mix of lesions: {shares}. Where yours differs, so do they. '
+        f"Anything that is none of the seven classes is forced into one of them. Network: "
+        f"{escape(reading.classifier.title)}, {reading.classifier.sha256[:12]}.</p>"
+    )
+
+
+def percent(share: float) -> str:
+    """`62 %`; no network is certain, so never 0 or 100."""
+    if share > 0.99:
+        return "over 99 %"
+    if share >= 0.01:
+        return f"{share:.0%}".replace("%", " %")
+    return f"{max(share, 0.001):.1%}".replace("%", " %")
