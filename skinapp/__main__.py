@@ -1,12 +1,14 @@
-"""The command line: `python -m skinapp PHOTO... [--json] [--overlay DIR] [--model MODEL]`."""
+"""The command line: `python -m skinapp PHOTO... [--json] [--overlay DIR] [--report DIR] [--model MODEL]`."""
 
 import argparse
 import json
 import sys
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 from skinapp import NOTICE
+from skinapp.decision import SENSITIVITIES
 from skinapp.lesions import CODES
 from skinapp.models import ModelError, default_model, model_folder
 from skinapp.preprocess import PhotoError
@@ -25,17 +27,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--overlay", type=Path, metavar="DIR", help="write the saliency overlay of each photo there"
     )
     parser.add_argument(
+        "--report", type=Path, metavar="DIR", help="write a one-page PDF report of each photo there"
+    )
+    parser.add_argument(
         "--model", help="a name such as fast, or a model folder (default: SKINAPP_MODEL, else fast)"
     )
     options = parser.parse_args(arguments)
     try:
         folder = model_folder(options.model) if options.model else default_model()
-        if options.overlay:
-            options.overlay.mkdir(parents=True, exist_ok=True)
+        for asked in filter(None, (options.overlay, options.report)):
+            asked.mkdir(parents=True, exist_ok=True)
         from skinapp.classifier import (
             load,
         )  # here, so that --help and a wrong option answer without TensorFlow
         from skinapp.reading import read
+        from skinapp.report import pdf
         from skinapp.saliency import overlay
 
         classifier = load(folder)
@@ -54,7 +60,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             reading = read(photo, classifier)
             if options.overlay:
-                overlay(reading.square, reading.saliency()).save(_free_name(options.overlay, photo.stem))
+                overlay(reading.square, reading.saliency()).save(
+                    _free_name(options.overlay, photo.stem, "png")
+                )
+            if options.report:
+                now = datetime.now().astimezone()
+                page = pdf(reading, reading.saliency(), SENSITIVITIES[1], "", now)
+                _free_name(options.report, photo.stem, "pdf").write_bytes(page)
         except (PhotoError, OSError) as error:
             failed = True
             reason = str(error)
@@ -74,12 +86,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(failed)
 
 
-def _free_name(folder: Path, stem: str) -> Path:
+def _free_name(folder: Path, stem: str, suffix: str) -> Path:
     """A name in `folder` that is not taken: photos from two folders may be called alike."""
-    path, number = folder / f"{stem}.png", 1
+    path, number = folder / f"{stem}.{suffix}", 1
     while path.exists():
         number += 1
-        path = folder / f"{stem}-{number}.png"
+        path = folder / f"{stem}-{number}.{suffix}"
     return path
 
 

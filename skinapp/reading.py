@@ -1,6 +1,6 @@
 """Everything known of one photo. Page, command line and API all go through `read`, so that they agree."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from os import PathLike
 from typing import Any
 
@@ -46,6 +46,10 @@ class Reading:
         points = self.classifier.configuration.operating_points
         return tuple((point, self.probability(point.target) >= point.threshold) for point in points)
 
+    def flag(self, target: str, sensitivity: float) -> tuple[OperatingPoint, bool] | None:
+        """One operating point and whether this photo passes it; None where the model has no such point."""
+        return next((f for f in self.flags if (f[0].target, f[0].sensitivity) == (target, sensitivity)), None)
+
     @property
     def dermatoscopic(self) -> bool | None:
         """Whether the photo looks like a dermatoscopic one to the network; None where the model does not tell."""
@@ -63,7 +67,7 @@ class Reading:
     def as_json(self) -> dict[str, Any]:
         """What API and command line answer: {label, name, probabilities: {code: float}, set: {coverage, codes},
         targets: {target: {probability, operating_points: [{sensitivity, threshold, flagged}]}},
-        dermatoscopic: {score, threshold, passed} or null, model: {name, sha256}, notice}."""
+        dermatoscopic: {score, threshold, passed} or null, checks: [{name, passed, finding, advice}], model: {name, sha256}, notice}."""
         configuration = self.classifier.configuration
         return {
             "label": self.top.code,
@@ -88,6 +92,7 @@ class Reading:
                 "threshold": configuration.dermatoscopic_threshold,
                 "passed": self.dermatoscopic,
             },
+            "checks": [asdict(check) for check in self.checks],
             "model": {"name": self.classifier.name, "sha256": self.classifier.sha256},
             "notice": NOTICE,
         }

@@ -39,12 +39,14 @@ RawMap = Callable[[Prediction, int], np.ndarray]
 class SaliencyMap:
     """values: float32 (h, w) in [0, 1] at the method's own resolution, 1 where the evidence for `code` is strongest.
 
-    `evidence` is False where nothing in the photo speaks for the class: all values are then 0.
+    `evidence` is False where nothing in the photo speaks for the class: all values are then 0. `method`: a key of METHODS, empty for a map that is
+    no method's.
     """
 
     code: str
     values: np.ndarray
     evidence: bool
+    method: str = ""
 
 
 def explain(
@@ -56,12 +58,13 @@ def explain(
     SmoothGrad shows where the logit is sensitive, for the class or against it; Score-CAM weighs by softmax of the logits.
     Safe from several threads. Raises ValueError for an unknown method.
     """
-    raw = _raw_map(classifier, method or classifier.configuration.map_method)(prediction, CODES.index(code))
+    method = method or classifier.configuration.map_method
+    raw = _raw_map(classifier, method)(prediction, CODES.index(code))
     values = np.maximum(np.asarray(raw, np.float32), 0)
     peak = float(values.max())
     # Less than that is round-off beside what speaks against the class.
     evidence = peak > 1e-6 * float(np.abs(raw).max())
-    return SaliencyMap(code, values / peak if evidence else np.zeros_like(values), evidence)
+    return SaliencyMap(code, values / peak if evidence else np.zeros_like(values), evidence, method)
 
 
 @cache

@@ -50,7 +50,7 @@ def test_json_holds_set_targets_and_operating_points(
     configuration = load(model_folder).configuration
     for line in map(json.loads, capsys.readouterr().out.splitlines()):
         assert set(line) == {
-            "file", "label", "name", "probabilities", "set", "targets", "dermatoscopic", "model", "notice",
+            "file", "label", "name", "probabilities", "set", "targets", "dermatoscopic", "checks", "model", "notice",
         }  # fmt: skip
         shares = line["probabilities"]
         surest = sorted(CODES, key=lambda code: -shares[code])

@@ -9,6 +9,7 @@ import gradio as gr
 
 from skinapp.decision import SENSITIVITIES
 from skinapp.lesions import CLASSES
+from skinapp.page import take_along
 from skinapp.page.engine import Engine, UnknownModel
 from skinapp.page.examples import Example, examples, examples_view
 from skinapp.page.frame import frame_value, frame_view, moved, turned_frame
@@ -58,6 +59,7 @@ class Shown:
 def add(engine: Engine) -> None:
     """Add the tab's content to the page that is being built."""
     drawn = examples()
+    state = gr.State(None)  # memory.py sees to it that it is forgotten
     with gr.Row(equal_height=False, elem_id="lesion-tab"):
         with gr.Column(scale=5, min_width=300, elem_id="photo-column"):
             with gr.Column(elem_id="intake") as intake:
@@ -93,20 +95,22 @@ def add(engine: Engine) -> None:
                     label="Operating point: share of such lesions to be found",
                     elem_id="point",
                 )
-        with gr.Column(scale=6, min_width=320, visible=False, elem_id="map-column") as map_column:
-            saliency = gr.HTML(elem_id="saliency")
-            with gr.Row():
-                code = gr.Dropdown(CHOICES, label="Class to explain", interactive=True, min_width=150)
-                method = gr.Dropdown(
-                    [(name, key) for key, name in METHODS.items()],
-                    label="Method",
-                    interactive=True,
-                    min_width=130,
-                )
-            with gr.Row():
-                opacity = gr.Slider(0, 100, value=50, step=1, label="Opacity of the map, %", min_width=190)
-                beside = gr.Checkbox(False, label="Photo beside it", min_width=120)
-    state = gr.State(None)  # memory.py sees to it that it is forgotten
+        with gr.Column(scale=6, min_width=320, visible=False, elem_id="map-column") as map_column, gr.Tabs():
+            with gr.Tab("Map"):
+                saliency = gr.HTML(elem_id="saliency")
+                with gr.Row():
+                    code = gr.Dropdown(CHOICES, label="Class to explain", interactive=True, min_width=150)
+                    method = gr.Dropdown(
+                        [(name, key) for key, name in METHODS.items()],
+                        label="Method",
+                        interactive=True,
+                        min_width=130,
+                    )
+                with gr.Row():
+                    opacity = gr.Slider(0, 100, value=50, step=1, label="Opacity, %", min_width=190)
+                    beside = gr.Checkbox(False, label="Photo beside it", min_width=120)
+            with gr.Tab("Take it along"):
+                take_along.add([state, code, method, point, opacity], seen)
 
     intake_parts = [intake, photo, view, frame_buttons, checks]
     result_parts = [sentence, insist, numbers, bars, target]
@@ -229,6 +233,15 @@ def add(engine: Engine) -> None:
     )
     opacity.input(None, opacity, None, js=SET_OPACITY)
     beside.input(None, beside, None, js=SET_VIEW)
+
+
+def seen(
+    shown: Shown | None, code: str, method: str, sensitivity: float, opacity: float
+) -> tuple[Reading, str, str, float, float] | None:
+    """What is on the page, to be taken along; None where there is no result, or where it is withheld."""
+    if shown is None or shown.withheld:
+        return None
+    return shown.reading, code, method, sensitivity, opacity
 
 
 def _photo_input() -> gr.Image:

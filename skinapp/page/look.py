@@ -114,12 +114,13 @@ ul.checks li.passed { color: var(--body-text-color-subdued); }
   background: linear-gradient(135deg, transparent 50%, #fff 50%); }
 #frame-buttons { flex-wrap: nowrap; gap: 6px; }
 #frame-buttons button { padding: 4px 6px; min-width: 0 !important; }
+details.mix summary { cursor: pointer; }
 #point { padding: 6px 12px; }
 #point label { padding: 3px 10px; }
 
 figure.saliency { margin: 0; }
 figure.saliency .stacks { display: flex; justify-content: center; gap: 8px; }
-figure.saliency .stack { position: relative; width: 100%; max-width: 264px; aspect-ratio: 1; border-radius: 8px;
+figure.saliency .stack { position: relative; width: 100%; max-width: 250px; aspect-ratio: 1; border-radius: 8px;
   overflow: hidden; background: var(--background-fill-secondary); margin: 0; }
 figure.saliency > .stack { margin: 0 auto; }
 figure.saliency .stack.bare { display: none; }
@@ -128,6 +129,7 @@ figure.saliency img { position: absolute; inset: 0; width: 100%; height: 100%; o
 figure.saliency img.heat { opacity: var(--heat-opacity, .5); }
 figure.saliency figcaption { margin: 6px auto 0; font-size: .8rem; line-height: 1.4; }
 .scale { height: 8px; border-radius: 4px; margin: 4px 0 2px; }
+#map-column .tabitem { padding: 8px 0 0; }
 .ends { display: flex; justify-content: space-between; color: var(--body-text-color-subdued); }
 footer { opacity: 1 !important; }
 @media (max-width: 640px) { .sentence { font-size: 1.05rem; } }

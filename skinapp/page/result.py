@@ -5,8 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from skinapp import measured
 from skinapp.lesions import BY_CODE
+from skinapp.words import cost_sentence, percent, set_sentence
 
 if TYPE_CHECKING:
     from skinapp.reading import Reading
@@ -50,13 +50,12 @@ def withheld_html() -> str:
 def sentence_html(reading: Reading) -> str:
     """The most probable class in words, and the conformal set."""
     top = reading.top
-    coverage = reading.classifier.configuration.set_coverage
-    held = ", ".join(escape(lesion.name) for lesion in reading.held)
+    before, held = set_sentence(reading).split(": ", 1)
     return (
         f'<p class="sentence" role="status">Most probable: <strong>{escape(top.name)}</strong>, '
         f"{percent(max(reading.prediction.probabilities))}. "
         f"<small>{escape(top.description)} This class is <b>{top.malignancy}</b>.</small></p>"
-        f'<p class="held">With {percent(coverage)} confidence one of: <b>{held}</b>.</p>'
+        f'<p class="held">{before}: <b>{escape(held)}</b></p>'
     )
 
 
@@ -65,24 +64,14 @@ def target_html(reading: Reading, sensitivity: float) -> str:
 
     sensitivity: one of the model's operating points'; empty where the model has none.
     """
-    point = next(
-        ((p, f) for p, f in reading.flags if p.target == "malignant" and p.sensitivity == sensitivity), None
-    )
-    if point is None:
+    found = reading.flag("malignant", sensitivity)
+    if found is None:
         return ""
-    operating, flagged = point
-    share = percent(reading.probability("malignant"))
+    point, flagged = found
     word, colour = ("above", "flagged") if flagged else ("below", "clear")
-    cost = measured.cost(reading.classifier.folder, "malignant", sensitivity)
-    price = (
-        f" This point found {percent(cost.sensitivity)} of such lesions of the data set, and flagged "
-        f"{cost.flagged_in_vain:.1f} benign ones for each."
-        if cost
-        else ""
-    )
     return (
-        f'<p class="held target {colour}">Malignant or premalignant: <b>{share}</b>, {word} the threshold of '
-        f"{percent(operating.threshold)}.<small>{price.strip()}</small></p>"
+        f'<p class="held target {colour}">Malignant or premalignant: <b>{percent(reading.probability("malignant"))}</b>, '
+        f"{word} the threshold of {percent(point.threshold)}.<small>{cost_sentence(reading, sensitivity)}</small></p>"
     )
 
 
@@ -113,16 +102,7 @@ def mix_html(reading: Reading) -> str:
         f"{code} {round(100 * share)} %" for code, share in sorted(mix.items(), key=lambda m: -m[1])
     )
     return (
-        f'<p class="mix">The probabilities presume this mix of lesions: {shares}. Where yours differs, so do they. '
-        f"Anything that is none of the seven classes is forced into one of them. Network: "
-        f"{escape(reading.classifier.title)}, {reading.classifier.sha256[:12]}.</p>"
+        f'<details class="mix"><summary>What the probabilities presume</summary>This mix of lesions: {shares}. Where yours '
+        f"differs, so do they. Anything that is none of the seven classes is forced into one of them. Network: "
+        f"{escape(reading.classifier.title)}, sha256 {reading.classifier.sha256[:12]}.</details>"
     )
-
-
-def percent(share: float) -> str:
-    """`62 %`; no network is certain, so never 0 or 100."""
-    if share > 0.99:
-        return "over 99 %"
-    if share >= 0.01:
-        return f"{share:.0%}".replace("%", " %")
-    return f"{max(share, 0.001):.1%}".replace("%", " %")

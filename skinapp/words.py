@@ -1,0 +1,51 @@
+"""Probabilities in words, the same on the page and in the report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from skinapp import measured
+
+if TYPE_CHECKING:
+    from skinapp.reading import Reading
+
+
+def percent(share: float) -> str:
+    """`62 %`; no network is certain, so never 0 or 100."""
+    if share > 0.99:
+        return "over 99 %"
+    if share >= 0.01:
+        return f"{share:.0%}".replace("%", " %")
+    return f"{max(share, 0.001):.1%}".replace("%", " %")
+
+
+def set_sentence(reading: Reading) -> str:
+    """The conformal set: "With 90 % confidence one of: Melanoma, Melanocytic nevus."."""
+    held = ", ".join(lesion.name for lesion in reading.held)
+    return f"With {percent(reading.classifier.configuration.set_coverage)} confidence one of: {held}."
+
+
+def flag_sentence(reading: Reading, sensitivity: float) -> str:
+    """Malignant or premalignant against one operating point, and what that point costs; empty where the model lacks it.
+
+    sensitivity: one of the model's operating points'.
+    """
+    found = reading.flag("malignant", sensitivity)
+    if found is None:
+        return ""
+    point, flagged = found
+    return (
+        f"Malignant or premalignant: {percent(reading.probability('malignant'))}, {'above' if flagged else 'below'} the "
+        f"threshold of {percent(point.threshold)}. {cost_sentence(reading, sensitivity)}".rstrip()
+    )
+
+
+def cost_sentence(reading: Reading, sensitivity: float) -> str:
+    """What an operating point for malignant or premalignant lesions did on lesions that did not fit it."""
+    cost = measured.cost(reading.classifier.folder, "malignant", sensitivity)
+    if cost is None:
+        return ""
+    return (
+        f"This point found {percent(cost.sensitivity)} of such lesions of the data set, and flagged "
+        f"{cost.flagged_in_vain:.1f} benign ones for each."
+    )
