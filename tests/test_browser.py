@@ -1,5 +1,6 @@
 """The page in a real Chromium, with the shipped weights: what a clinician does on a first visit."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,11 +64,27 @@ def shown_map(page: Page) -> str:
     return heat.get_attribute("src") or ""
 
 
+def insisted(page: Page) -> None:
+    """Asks for the result of what is no dermatoscopic photo."""
+    page.get_by_role("button", name="Show the result all the same").click(timeout=PATIENCE)
+
+
+def example(page: Page) -> str:
+    """Chooses the first drawing; returns its map's picture."""
+    page.locator("#examples button").first.click()
+    return shown_map(page)
+
+
+def calls(page: Page) -> list[str]:
+    """The requests to the server's functions from now on."""
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url) if "/queue/join" in request.url else None)
+    return requests
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
-def test_a_photo_gives_words_bars_and_map(
-    chromium: Browser, address: str, photo: Path, size: str, theme: str
-) -> None:
+def test_the_first_visit(chromium: Browser, address: str, photo: Path, size: str, theme: str) -> None:
     width, height = SIZES[size]
     context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=theme)  # type: ignore[arg-type]
     page = opened(context.new_page(), address)
@@ -76,51 +93,73 @@ def test_a_photo_gives_words_bars_and_map(
     expect(notice).to_be_in_viewport()
     assert page.evaluate("document.body.classList.contains('dark')") == (theme == "dark")
 
-    choose(page, photo)
+    choose(
+        page, photo
+    )  # a drawing, loaded as if it were a photo: the result is withheld until it is asked for
+    expect(page.locator("#sentence")).to_contain_text(
+        "does not look like a dermatoscopic photo", timeout=PATIENCE
+    )
+    expect(page.locator("#bars li")).to_have_count(0)
+    expect(page.locator("#saliency img")).to_have_count(0)
+    insisted(page)
     expect(page.locator("#sentence")).to_contain_text("Most probable:", timeout=PATIENCE)
-    bars = page.locator("#bars").get_by_text(re.compile(r"^\d+%$"))
+    expect(page.locator("#sentence")).to_contain_text("With 90 % confidence one of:")
+    bars = page.locator("#bars .share")
     expect(bars).to_have_count(7)
-    percents = [int(text.removesuffix("%")) for text in bars.all_inner_texts()]
-    assert percents == sorted(percents, reverse=True)
-    assert 97 <= sum(percents) <= 103
+    widths = [
+        float(style)
+        for style in page.locator("#bars .track span").evaluate_all(
+            "spans => spans.map(span => parseFloat(span.style.width))"
+        )
+    ]
+    assert widths == sorted(widths, reverse=True) and 99 <= sum(widths) <= 101
     assert shown_map(page).startswith("data:image/png;base64,")
     expect(page.locator("#saliency")).to_contain_text("strongest")
+    expect(page.locator("#saliency .trust")).to_contain_text("lay on the lesion")
     assert page.evaluate("document.documentElement.scrollWidth") <= width, "the page scrolls sideways"
     if size == "desktop":
         assert page.evaluate("document.documentElement.scrollHeight") <= height, "the result needs scrolling"
     context.close()
 
 
-def test_another_class_gets_its_own_map(page: Page, photo: Path) -> None:
-    choose(page, photo)
-    first = shown_map(page)
-    top = page.locator("#sentence strong").inner_text()
-    other = "Basal cell carcinoma" if top != "Basal cell carcinoma" else "Melanoma"
+def test_a_drawing_is_shown_as_one(page: Page) -> None:
+    example(page)
+    expect(page.locator("#sentence")).to_contain_text("A drawing to try the page with")
+    expect(page.locator("#checks")).to_contain_text("The lesion lies inside the frame.")
+    expect(page.locator("#checks")).not_to_contain_text("dermatoscopic")
+
+
+def test_another_class_and_another_method_get_their_own_map(page: Page) -> None:
+    first = example(page)
     page.get_by_label("Class to explain").click()
-    page.get_by_role("option", name=re.compile(other)).click()
-    expect(page.locator("#saliency figcaption")).to_contain_text(other, timeout=PATIENCE)
+    page.get_by_role("option", name=re.compile("Basal cell")).click()
+    expect(page.locator("#saliency figcaption")).to_contain_text("Basal cell carcinoma", timeout=PATIENCE)
     maps = page.locator("#saliency img.heat")
     assert maps.count() == 0 or maps.get_attribute("src") != first
+    page.get_by_label("Method").click()
+    page.get_by_role("option", name="SmoothGrad").click()
+    expect(page.locator("#saliency figcaption")).to_contain_text("SmoothGrad", timeout=PATIENCE)
+    expect(page.locator("#saliency .trust")).to_contain_text("they show the photo more than the network")
 
 
-def test_opacity_answers_without_the_server(page: Page, photo: Path) -> None:
-    choose(page, photo)
-    shown_map(page)
-    requests: list[str] = []
-    page.on("request", lambda request: requests.append(request.url))
+def test_opacity_and_view_answer_without_the_server(page: Page) -> None:
+    example(page)
+    sent = calls(page)
     heat = page.locator("#saliency img.heat")
     for percent in ("80", "20"):
-        page.get_by_label("number input for Opacity of the map, %").fill(percent)
+        page.get_by_label("number input for Opacity, %").fill(percent)
         page.keyboard.press("Tab")
         expect(heat).to_have_css("opacity", f"0.{percent.rstrip('0')}")
-    sent = [url for url in requests if "/queue/join" in url or "/run/" in url or "/call/" in url]
+    bare = page.locator("#saliency .stack.bare")
+    expect(bare).to_be_hidden()
+    page.get_by_label("Photo beside it").check()
+    expect(bare).to_be_visible()
     assert not sent
 
 
-def test_opacity_stays_when_the_class_changes(page: Page, photo: Path) -> None:
-    choose(page, photo)
-    shown_map(page)
-    page.get_by_label("number input for Opacity of the map, %").fill("30")
+def test_opacity_stays_when_the_class_changes(page: Page) -> None:
+    example(page)
+    page.get_by_label("number input for Opacity, %").fill("30")
     page.keyboard.press("Tab")
     page.get_by_label("Class to explain").click()
     page.get_by_role("option", name=re.compile("Vascular")).click()
@@ -128,6 +167,59 @@ def test_opacity_stays_when_the_class_changes(page: Page, photo: Path) -> None:
     heat = page.locator("#saliency img.heat")
     if heat.count():
         expect(heat).to_have_css("opacity", "0.3")
+
+
+def test_the_operating_point_changes_the_words(page: Page) -> None:
+    example(page)
+    told = set()
+    for share in ("90 %", "95 %", "98 %"):
+        page.get_by_label(share, exact=True).check()
+        expect(page.locator("#target")).to_contain_text("benign ones for each", timeout=PATIENCE)
+        page.wait_for_timeout(500)
+        told.add(page.locator("#target").inner_text())
+    assert len(told) == 3
+
+
+def test_the_frame_decides_what_is_read(page: Page) -> None:
+    example(page)
+    seen = page.locator("#saliency .stack:not(.bare) img").first
+    whole = seen.get_attribute("src")
+    corner = page.locator(".frame-corner").bounding_box()
+    assert corner is not None
+    x, y = corner["x"] + corner["width"] / 2, corner["y"] + corner["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x - 90, y - 90, steps=5)
+    page.mouse.up()
+    expect(seen).not_to_have_attribute("src", whole or "", timeout=PATIENCE)
+    smaller = seen.get_attribute("src")
+    box = page.locator(".frame-square").bounding_box()
+    assert box is not None and box["width"] == pytest.approx(box["height"], abs=2)
+
+    page.get_by_role("button", name="Right").click()
+    expect(seen).not_to_have_attribute("src", smaller or "", timeout=PATIENCE)
+    page.get_by_role("button", name="Left").click()
+    expect(seen).to_have_attribute("src", smaller or "", timeout=PATIENCE)
+    page.get_by_role("button", name="Whole").click()
+    expect(seen).to_have_attribute("src", whole or "", timeout=PATIENCE)
+
+
+def test_a_result_is_taken_along(page: Page) -> None:
+    example(page)
+    page.get_by_role("tab", name="Take it along").click()
+    page.get_by_label("Case label (optional)").fill("case 7")
+    for button, name, begins in [
+        ("Report (PDF)", "skinapp-report.pdf", b"%PDF"),
+        ("Data (JSON)", "skinapp-reading.json", b"{"),
+        ("Overlay (PNG)", "skinapp-overlay.png", b"\x89PNG"),
+    ]:
+        with page.expect_download(timeout=PATIENCE) as download:
+            page.get_by_role("button", name=button).click()
+        assert download.value.suggested_filename == name
+        data = Path(download.value.path()).read_bytes()
+        assert data.startswith(begins) and len(data) > 500
+        if name.endswith("json"):
+            assert json.loads(data)["case"] == "case 7"
 
 
 def test_a_bad_file_gets_one_sentence_and_the_next_photo_works(
@@ -140,19 +232,26 @@ def test_a_bad_file_gets_one_sentence_and_the_next_photo_works(
     expect(refusal).to_contain_text("damaged or cut short", timeout=PATIENCE)
     assert "Traceback" not in page.content()
     expect(page.locator("#saliency img")).to_have_count(0)
-
-    page.get_by_label("Clear").or_(page.get_by_label("Remove Image")).first.click()
     choose(page, photo)
+    insisted(page)
     shown_map(page)
     expect(refusal).to_have_count(0)
 
 
-def test_clearing_the_photo_clears_the_result(page: Page, photo: Path) -> None:
-    choose(page, photo)
+def test_another_kind_of_file_is_read_by_our_decoder_alone(page: Page, tmp_path: Path) -> None:
+    path = tmp_path / "drawn.tiff"
+    draw_lesion("nv").save(path)
+    page.set_input_files("input[data-testid^='Another kind']", path)
+    insisted(page)
     shown_map(page)
-    page.get_by_label("Clear").or_(page.get_by_label("Remove Image")).first.click()
+
+
+def test_a_new_photo_clears_the_result(page: Page) -> None:
+    example(page)
+    page.get_by_role("button", name="New photo").click()
     expect(page.locator("#sentence")).to_contain_text("as soon as there is a photo", timeout=PATIENCE)
     expect(page.locator("#saliency img")).to_have_count(0)
+    expect(page.locator("#photo")).to_be_visible()
 
 
 def test_a_pasted_photo_is_read(chromium: Browser, address: str) -> None:
@@ -167,7 +266,8 @@ def test_a_pasted_photo_is_read(chromium: Browser, address: str) -> None:
         await navigator.clipboard.write([new ClipboardItem({'image/png': png})]);
     }""")
     page.locator("#photo").get_by_label("Paste from clipboard").click()
-    expect(page.locator("#sentence")).to_contain_text("Most probable:", timeout=PATIENCE)
+    insisted(page)
+    shown_map(page)
     context.close()
 
 
@@ -180,7 +280,8 @@ def test_a_photo_from_the_camera_is_read(chromium: Browser, address: str) -> Non
     page.wait_for_function("document.querySelector('#photo video')?.readyState >= 3", timeout=PATIENCE)
     page.wait_for_timeout(500)
     page.locator("#photo").get_by_label("capture photo").click(timeout=PATIENCE)
-    expect(page.locator("#sentence")).to_contain_text("Most probable:", timeout=PATIENCE)
+    insisted(page)
+    shown_map(page)
     context.close()
 
 
@@ -194,6 +295,7 @@ def test_the_page_needs_nobody_else(context: BrowserContext, address: str, photo
     page.on("response", lambda response: failed.append(response.url) if response.status >= 400 else None)
     page.on("pageerror", lambda error: failed.append(str(error)))
     choose(opened(page, address), photo)
+    insisted(page)
     shown_map(page)
     assert outside == []
     assert failed == []

@@ -31,11 +31,11 @@ from skinapp.saliency_methods import METHODS
 if TYPE_CHECKING:
     from skinapp.reading import Reading
 
-CHOICES = [(f"{lesion.name} ({lesion.code})", lesion.code) for lesion in CLASSES]
+CHOICES = [(lesion.name, lesion.code) for lesion in CLASSES]
 POINTS = [(f"{sensitivity:.0%}".replace("%", " %"), sensitivity) for sensitivity in SENSITIVITIES]
 # Photo and map are two pictures in the browser, so neither of these needs the server, let alone the network.
 SET_OPACITY = "(percent) => document.documentElement.style.setProperty('--heat-opacity', percent / 100)"
-SET_VIEW = "(beside) => document.documentElement.classList.toggle('beside', beside)"
+SET_VIEW = "(beside) => document.documentElement.style.setProperty('--bare', beside ? 'block' : 'none')"
 FORGOTTEN = "This photo has been forgotten meanwhile: load it again."
 
 
@@ -107,8 +107,8 @@ def add(engine: Engine) -> None:
                         min_width=130,
                     )
                 with gr.Row():
-                    opacity = gr.Slider(0, 100, value=50, step=1, label="Opacity, %", min_width=190)
-                    beside = gr.Checkbox(False, label="Photo beside it", min_width=120)
+                    opacity = gr.Slider(0, 100, value=50, step=1, label="Opacity, %", min_width=190, scale=2)
+                    beside = gr.Checkbox(False, label="Photo beside it", min_width=100)
             with gr.Tab("Take it along"):
                 take_along.add([state, code, method, point, opacity], seen)
 
@@ -150,11 +150,7 @@ def add(engine: Engine) -> None:
             ]
         return [*head, checks_html(reading, shown.drawn), *told]
 
-    def look_at(
-        path: str | None, frame: Frame, model: str, sensitivity: float, drawn: bool = False
-    ) -> list[Any]:
-        if path is None:
-            return nothing(WAITING)
+    def look_at(path: str, frame: Frame, model: str, sensitivity: float, drawn: bool = False) -> list[Any]:
         try:
             reading = engine.read(path, model, frame)
             return everything_of(Shown(path, frame, reading, drawn), sensitivity)
@@ -162,6 +158,8 @@ def add(engine: Engine) -> None:
             return nothing(refusal_html(str(error)))
 
     def new_photo(path: str | None, model: str, sensitivity: float) -> list[Any]:
+        if path is None:  # we ourselves have emptied the field, to make room for the next photo
+            return [gr.skip()] * len(everything)
         return look_at(path, Frame(), model, sensitivity)
 
     def new_example(model: str, sensitivity: float, event: gr.EventData) -> list[Any]:
@@ -211,7 +209,7 @@ def add(engine: Engine) -> None:
 
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}
     looking = [model, point]
-    gr.on([photo.input, photo.upload], new_photo, [photo, *looking], everything, **quiet)
+    photo.change(new_photo, [photo, *looking], everything, **quiet)
     other.upload(new_photo, [other, *looking], everything, **quiet)
     sample.chosen(new_example, looking, everything, **quiet)
     view.framed(frame_moved, [state, *looking], everything, trigger_mode="always_last", **quiet)

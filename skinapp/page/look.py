@@ -23,6 +23,13 @@ THEME = gr.themes.Base(
     block_border_width="1px",
     stat_background_fill="*primary_600",
     stat_background_fill_dark="*primary_400",
+    color_accent="*primary_700",  # as text on the page's background, primary_500 is too pale
+    button_primary_background_fill="*primary_700",
+    button_primary_background_fill_dark="*primary_700",
+    button_primary_background_fill_hover="*primary_800",
+    button_primary_background_fill_hover_dark="*primary_800",
+    button_primary_text_color="white",
+    button_primary_text_color_dark="white",
     slider_color="*primary_700",
     slider_color_dark="*primary_400",
     block_label_text_color="*neutral_700",
@@ -47,6 +54,7 @@ def head_html() -> str:
 CSS = """
 .gradio-container { max-width: 1240px !important; margin: 0 auto !important; padding-top: 6px !important; }
 .gradio-container .html-container { padding: 0 !important; }
+.dark { --color-accent: var(--primary-400); }
 .visually-hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 #head .prose, #head .html-container > div { display: flex; flex-wrap: wrap; align-items: baseline; gap: 2px 14px; }
 #head h1 { font-size: 1.4rem; font-weight: 650; margin: 0; color: var(--body-text-color); }
@@ -120,18 +128,19 @@ details.mix summary { cursor: pointer; }
 
 figure.saliency { margin: 0; }
 figure.saliency .stacks { display: flex; justify-content: center; gap: 8px; }
-figure.saliency .stack { position: relative; width: 100%; max-width: 250px; aspect-ratio: 1; border-radius: 8px;
+figure.saliency .stack { position: relative; width: 100%; max-width: 240px; aspect-ratio: 1; border-radius: 8px;
   overflow: hidden; background: var(--background-fill-secondary); margin: 0; }
 figure.saliency > .stack { margin: 0 auto; }
-figure.saliency .stack.bare { display: none; }
-.beside figure.saliency .stack.bare { display: block; }
+figure.saliency .stack.bare { display: var(--bare, none); }
 figure.saliency img { position: absolute; inset: 0; width: 100%; height: 100%; object-fit: cover; margin: 0; }
 figure.saliency img.heat { opacity: var(--heat-opacity, .5); }
 figure.saliency figcaption { margin: 6px auto 0; font-size: .8rem; line-height: 1.4; }
 .scale { height: 8px; border-radius: 4px; margin: 4px 0 2px; }
-#map-column .tabitem { padding: 8px 0 0; }
+#map-column .tabitem { padding: 2px 0 0; }
+#map-column .tabitem .column { gap: 8px; }
 .ends { display: flex; justify-content: space-between; color: var(--body-text-color-subdued); }
-footer { opacity: 1 !important; }
+footer { opacity: 1 !important; margin: 0 !important; padding: 4px 0 !important; }
+.gradio-container main { padding-bottom: 4px !important; }
 @media (max-width: 640px) { .sentence { font-size: 1.05rem; } }
 """
 

@@ -35,7 +35,7 @@ def checks_html(reading: Reading, drawn: bool) -> str:
     if passed:
         fine = " ".join(escape(check.finding) for check in passed)
         lines.append(f'<li class="passed"><span class="visually-hidden">Passed: </span>{fine}</li>')
-    return f'<ul class="checks" role="status" aria-label="Photo checks">{"".join(lines)}</ul>'
+    return f'<div role="status"><ul class="checks" aria-label="Photo checks">{"".join(lines)}</ul></div>'
 
 
 def withheld_html() -> str:

@@ -1,0 +1,76 @@
+"""axe-core finds nothing against WCAG 2.1 A and AA on any tab, empty or filled, light or dark, wide or narrow."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page
+
+from tests.serving import browser, running_app
+
+RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}}
+PATIENCE = 60_000  # milliseconds
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_app(tmp_path_factory.mktemp("app") / "log.txt") as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with browser() as chromium:
+        yield chromium
+
+
+def check(page: Page, where: str) -> None:
+    page.wait_for_timeout(700)  # what moves or fades in has arrived
+    found = Axe().run(page, options=RULES).response["violations"]
+    told = [f"{v['id']} at {node['target']}: {node['html'][:120]}" for v in found for node in v["nodes"]]
+    assert not told, where + "\n" + "\n".join(told)
+
+
+@pytest.mark.parametrize(
+    ("size", "theme"), [((1280, 800), "light"), ((1280, 800), "dark"), ((390, 844), "light")]
+)
+def test_no_tab_breaks_a_rule(chromium: Browser, address: str, size: tuple[int, int], theme: str) -> None:
+    context = chromium.new_context(
+        viewport={"width": size[0], "height": size[1]},
+        color_scheme=theme,  # type: ignore[arg-type]
+    )
+    page = context.new_page()
+    page.goto(address)
+    page.locator("#photo").wait_for(timeout=PATIENCE)
+    check(page, "the empty page")
+    page.locator("#examples button").first.click()
+    page.locator("#saliency img.heat").wait_for(timeout=PATIENCE)
+    check(page, "a result")
+    tabs = page.get_by_role("tab")
+    names = [name for name in tabs.all_inner_texts() if name.strip()]
+    assert {"One lesion", "Map", "Take it along"} <= set(names)
+    for name in names:
+        page.get_by_role("tab", name=name, exact=True).click()
+        check(page, f"the tab {name}")
+    context.close()
+
+
+def test_the_first_visit_works_by_keyboard(chromium: Browser, address: str, tmp_path: Path) -> None:
+    page = chromium.new_page(viewport={"width": 1280, "height": 800})
+    page.goto(address)
+    page.locator("#photo").wait_for(timeout=PATIENCE)
+    page.locator("#examples button").first.focus()
+    page.keyboard.press("Enter")
+    page.locator("#saliency img.heat").wait_for(timeout=PATIENCE)
+    square = page.get_by_role("group", name="What the network reads")
+    square.focus()
+    before = square.evaluate("square => square.style.width")
+    first = page.locator("#saliency .stack img").first.get_attribute("src")
+    for _ in range(6):
+        page.keyboard.press("-")
+    page.wait_for_function(
+        "first => document.querySelector('#saliency .stack img')?.src !== first", arg=first, timeout=PATIENCE
+    )
+    assert square.evaluate("square => square.style.width") != before
+    page.close()
