@@ -1,5 +1,6 @@
 """The named endpoints through gradio_client, on the app as it is started, with the shipped weights."""
 
+import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,7 +10,9 @@ import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from jsonschema import Draft202012Validator
 from PIL import Image
+from pypdf import PdfReader
 
 from skinapp.classifier import load
 from skinapp.drawings import draw_lesion
@@ -17,7 +20,9 @@ from skinapp.lesions import CODES
 from skinapp.models import default_model
 from skinapp.reading import read
 from skinapp.saliency import overlay
-from tests.serving import running_app
+from tests.serving import ROOT, running_app
+
+SCHEMA = json.loads((ROOT / "skinapp" / "reading.schema.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +50,7 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_only_the_promised_endpoints_are_offered(client: Client) -> None:
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert set(endpoints) == {"/classify", "/explain"}
+    assert set(endpoints) == {"/classify", "/explain", "/report"}
     defaults = {p["parameter_name"]: p["parameter_default"] for p in endpoints["/classify"]["parameters"]}
     assert defaults["model"] == "fast"
 
@@ -88,6 +93,26 @@ def test_explain_gives_the_overlay_of_the_class(client: Client, photo: Path, cod
         assert np.abs(np.asarray(served.convert("RGB")) - expected).max() <= 2
 
 
+def test_report_gives_a_page_and_a_document(client: Client, photo: Path) -> None:
+    asked = {"code": "vasc", "label": "Case 17, “left arm”", "sensitivity": 0.98}
+    page, data = map(Path, client.predict(handle_file(photo), **asked, api_name="/report"))
+    assert (page.name, data.name) == ("skinapp-report.pdf", "skinapp-reading.json")
+    (only,) = PdfReader(page).pages
+    text = " ".join(only.extract_text().split())
+    for expected in ("Case 17, “left arm”", "for Vascular lesion", "Not a medical device"):
+        assert expected in text
+    made = json.loads(data.read_text(encoding="utf-8"))
+    Draft202012Validator(SCHEMA).validate(made)
+    assert made["case"] == asked["label"]
+    answer = client.predict(handle_file(photo), api_name="/classify")
+    assert made | answer == made
+    for content in (page.read_bytes(), text.encode(), data.read_bytes()):
+        assert photo.stem.encode() not in content
+    page, data = client.predict(handle_file(photo), api_name="/report")
+    assert json.loads(Path(data).read_text(encoding="utf-8"))["case"] == ""
+    assert f"for {made['name']}:" in " ".join(PdfReader(page).pages[0].extract_text().split())
+
+
 def save_as(**options: object) -> Callable[[Path], None]:
     return lambda path: draw_lesion("nv").convert("CMYK").save(path, **options)  # type: ignore[arg-type]
 
@@ -108,7 +133,7 @@ def save_as(**options: object) -> Callable[[Path], None]:
         ("huge.png", lambda path: Image.new("1", (20000, 20000)).save(path), "50 megapixels"),
     ],
 )
-@pytest.mark.parametrize("endpoint", ["/classify", "/explain"])
+@pytest.mark.parametrize("endpoint", ["/classify", "/explain", "/report"])
 def test_a_refusal_is_one_sentence(
     client: Client, tmp_path: Path, name: str, write: Callable[[Path], None], says: str, endpoint: str
 ) -> None:
@@ -124,6 +149,9 @@ def test_unknown_model_class_and_missing_photo_are_refused(client: Client, photo
         client.predict(handle_file(photo), "none", api_name="/classify")
     with pytest.raises(AppError, match="codes are akiec"):
         client.predict(handle_file(photo), "melanoma", api_name="/explain")
+    for sensitivity in (0.5, -1, None):
+        with pytest.raises(AppError, match="choose one of 0.9, 0.95, 0.98"):
+            client.predict(handle_file(photo), None, "", sensitivity, api_name="/report")
     with pytest.raises(AppError, match="no photo"):
         client.predict(None, api_name="/classify")
 
@@ -155,9 +183,13 @@ def test_the_log_names_no_photo_and_holds_no_traceback(
     bad = tmp_path / "secret-name.jpg"
     bad.write_bytes(b"nothing")
     client.predict(handle_file(photo), api_name="/classify")
+    client.predict(handle_file(photo), label="Erika M. 漢字", api_name="/report")
     with pytest.raises(AppError):
         client.predict(handle_file(bad), api_name="/classify")
     text = log.read_text(errors="replace")
     assert "Traceback" not in text
+    assert "Erika" not in text and "missing" not in text, (
+        "the PDF library tells which letters of a label it lacks"
+    )
     assert "secret-name" not in text
     assert photo.stem not in text

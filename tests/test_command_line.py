@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pypdf import PdfReader
 
 from skinapp.__main__ import main
 from skinapp.classifier import load
@@ -15,6 +16,7 @@ from skinapp.drawings import draw_lesion
 from skinapp.lesions import CODES
 from skinapp.models import MODELS
 from skinapp.reading import read
+from skinapp.words import percent
 from tests.serving import ROOT
 
 
@@ -99,7 +101,22 @@ def test_overlays_do_not_overwrite_each_other(photos: list[Path], model_folder: 
         assert np.abs(np.asarray(overlay).astype(int) - square).max() > 20
 
 
-@pytest.mark.parametrize("arguments", [["--model", "nowhere"], ["--overlay", "app.py/x"]])
+def test_a_report_of_each_photo(photos: list[Path], model_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "reports"
+    assert main([*map(str, photos), "--report", str(folder), "--model", str(model_folder)]) == 1
+    assert sorted(path.name for path in folder.iterdir()) == ["photo-2.pdf", "photo.pdf"]
+    for name, path in (("photo.pdf", photos[0]), ("photo-2.pdf", photos[2])):
+        (page,) = PdfReader(folder / name).pages
+        text = " ".join(page.extract_text().split())
+        reading = read(path, load(model_folder))
+        assert f"Most probable: {reading.top.name}, {percent(max(reading.prediction.probabilities))}" in text
+        assert reading.classifier.sha256 in text
+        assert "photo.jpg" not in text
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--model", "nowhere"], ["--overlay", "app.py/x"], ["--report", "app.py/x"]]
+)
 def test_what_cannot_start_says_why(
     photos: list[Path],
     arguments: list[str],

@@ -1,11 +1,16 @@
 """The named endpoints for programs. They take the photo as a file that only our own decoder opens."""
 
+import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import gradio as gr
+from gradio.processing_utils import save_bytes_to_cache
+from gradio.utils import get_upload_folder
 from PIL import Image
 
 from skinapp import NOTICE
+from skinapp.decision import SENSITIVITIES
 from skinapp.lesions import BY_CODE, CODES
 from skinapp.page.engine import Engine, UnknownModel
 from skinapp.preprocess import PhotoError
@@ -15,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def add(engine: Engine) -> None:
-    """Add `/classify` and `/explain` to the page that is being built, without anything to see."""
+    """Add the endpoints to the page that is being built, without anything to see."""
     default = engine.names[0]
 
     def classify(photo: str | None, model: str) -> dict:
@@ -27,7 +32,8 @@ def add(engine: Engine) -> None:
 
         Returns:
             {label, name, probabilities: {code: float}, set: {coverage, codes}, targets: {malignant and melanoma:
-            {probability, operating_points}}, dermatoscopic: {score, threshold, passed}, model: {name, sha256}, notice}
+            {probability, operating_points}}, dermatoscopic: {score, threshold, passed}, checks: [{name, passed, finding,
+            advice}], model: {name, sha256}, notice}
         """
         return _reading(engine, photo, model).as_json()
 
@@ -42,8 +48,7 @@ def add(engine: Engine) -> None:
         Returns:
             The overlay as PNG, and {label, evidence, notice}; without evidence the overlay is the bare photo.
         """
-        if code and code not in BY_CODE:
-            raise _refusal(f"There is no class {code!r}: the codes are {', '.join(CODES)}.")
+        _refuse_unknown(code)
         from skinapp.saliency import overlay
 
         reading = _reading(engine, photo, model)
@@ -51,14 +56,50 @@ def add(engine: Engine) -> None:
         picture = overlay(reading.square, saliency)
         return picture, {"label": saliency.code, "evidence": saliency.evidence, "notice": NOTICE}
 
+    def report(
+        photo: str | None,
+        code: str | None = None,
+        label: str | None = None,
+        sensitivity: float = SENSITIVITIES[1],
+        model: str = default,
+    ) -> tuple[str, str]:
+        """The reading to take along, as one page and as data. For research and teaching, not a medical device.
+
+        Args:
+            photo: a JPEG, PNG, WebP, BMP or TIFF file; its name and metadata go into neither file.
+            code: the class whose saliency map is shown (akiec, bcc, bkl, df, mel, nv, vasc), by default the most probable one.
+            label: a case label in free text, one line; no patient data is asked for.
+            sensitivity: of the operating point that malignant or premalignant is held against: 0.9, 0.95 or 0.98.
+            model: the name of the network, fast or detailed.
+
+        Returns:
+            A one-page PDF file, and a JSON file after skinapp/reading.schema.json.
+        """
+        _refuse_unknown(code)
+        if sensitivity not in SENSITIVITIES:
+            raise _refusal(
+                f"There is no operating point of sensitivity {sensitivity}: choose one of "
+                f"{', '.join(map(str, SENSITIVITIES))}."
+            )
+        from skinapp.report import document, pdf
+
+        reading, now = _reading(engine, photo, model), datetime.now(UTC)
+        page = pdf(reading, reading.saliency(code or None), sensitivity, label or "", now)
+        data = json.dumps(document(reading, label or "", now), indent=2).encode()
+        return _to_fetch("skinapp-report.pdf", page), _to_fetch("skinapp-reading.json", data)
+
     with gr.Row(visible=False):
         photo = gr.File(label="photo", type="filepath")
         code = gr.Textbox(label="code", value=None)
+        label = gr.Textbox(label="label", value=None)
+        sensitivity = gr.Number(label="sensitivity", value=SENSITIVITIES[1])
         model = gr.Textbox(label="model", value=default)
         answer = gr.JSON(label="answer")
         picture = gr.Image(label="overlay", type="pil", format="png")
         gr.Button().click(classify, [photo, model], answer, api_name="classify")
         gr.Button().click(explain, [photo, code, model], [picture, answer], api_name="explain")
+        page, data = gr.File(label="page"), gr.File(label="data")
+        gr.Button().click(report, [photo, code, label, sensitivity, model], [page, data], api_name="report")
 
 
 def _reading(engine: Engine, photo: str | None, model: str) -> "Reading":
@@ -68,6 +109,17 @@ def _reading(engine: Engine, photo: str | None, model: str) -> "Reading":
         return engine.read(photo, model)
     except (PhotoError, UnknownModel) as error:
         raise _refusal(str(error)) from None
+
+
+def _to_fetch(name: str, content: bytes) -> str:
+    """Write a file that an event returns. Its path, in the folder whose files Gradio deletes with the uploads: a folder of
+    our own would be copied there, and outlive the copy."""
+    return save_bytes_to_cache(content, name, get_upload_folder())
+
+
+def _refuse_unknown(code: str | None) -> None:
+    if code and code not in BY_CODE:
+        raise _refusal(f"There is no class {code!r}: the codes are {', '.join(CODES)}.")
 
 
 def _refusal(sentence: str) -> gr.Error:
