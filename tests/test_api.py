@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 
 import httpx
@@ -16,6 +17,7 @@ from skinapp.lesions import CODES
 from skinapp.models import default_model
 from skinapp.reading import read
 from skinapp.saliency import overlay
+from skinapp.similar import nearest
 from tests.drawings import draw_lesion
 from tests.serving import running_app
 
@@ -45,7 +47,7 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_only_the_promised_endpoints_are_offered(client: Client) -> None:
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert set(endpoints) == {"/classify", "/explain"}
+    assert set(endpoints) == {"/classify", "/explain", "/similar"}
     defaults = {p["parameter_name"]: p["parameter_default"] for p in endpoints["/classify"]["parameters"]}
     assert defaults["model"] == "fast"
 
@@ -88,6 +90,18 @@ def test_explain_gives_the_overlay_of_the_class(client: Client, photo: Path, cod
         assert np.abs(np.asarray(served.convert("RGB")) - expected).max() <= 2
 
 
+def test_similar_gives_the_nearest_training_cases(client: Client, photo: Path) -> None:
+    answer = client.predict(handle_file(photo), api_name="/similar")
+    expected = nearest(read(photo, load(default_model())))
+    assert len(expected) == len(answer["cases"]) == 8
+    assert "Not a medical device" in answer["notice"]
+    distances = [case["distance"] for case in answer["cases"]]
+    assert distances == sorted(distances)
+    for case, here in zip(answer["cases"], expected, strict=True):
+        assert case == asdict(here) | {"distance": pytest.approx(here.distance, rel=1e-3)}
+        assert case["link"] == f"https://api.isic-archive.com/images/{case['image_id']}/"
+
+
 def save_as(**options: object) -> Callable[[Path], None]:
     return lambda path: draw_lesion("nv").convert("CMYK").save(path, **options)  # type: ignore[arg-type]
 
@@ -108,7 +122,7 @@ def save_as(**options: object) -> Callable[[Path], None]:
         ("huge.png", lambda path: Image.new("1", (20000, 20000)).save(path), "50 megapixels"),
     ],
 )
-@pytest.mark.parametrize("endpoint", ["/classify", "/explain"])
+@pytest.mark.parametrize("endpoint", ["/classify", "/explain", "/similar"])
 def test_a_refusal_is_one_sentence(
     client: Client, tmp_path: Path, name: str, write: Callable[[Path], None], says: str, endpoint: str
 ) -> None:

@@ -1,5 +1,6 @@
 """The named endpoints for programs. They take the photo as a file that only our own decoder opens."""
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import gradio as gr
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def add(engine: Engine) -> None:
-    """Add `/classify` and `/explain` to the page that is being built, without anything to see."""
+    """Add `/classify`, `/explain` and `/similar` to the page that is being built, without anything to see."""
     default = engine.names[0]
 
     def classify(photo: str | None, model: str) -> dict:
@@ -51,6 +52,21 @@ def add(engine: Engine) -> None:
         picture = overlay(reading.square, saliency)
         return picture, {"label": saliency.code, "evidence": saliency.evidence, "notice": NOTICE}
 
+    def similar(photo: str | None, model: str = default) -> dict:
+        """The eight training photos that resemble a photo most to the network, by their ids in the ISIC archive.
+
+        Args:
+            photo: a JPEG, PNG, WebP, BMP or TIFF file.
+            model: the name of the network, fast or detailed.
+
+        Returns:
+            {cases: [{image_id, dx, dx_type, distance, link}], notice}, the nearest case first; no cases where the model
+            brings no index. A distance of 1 is that of the nearest case for the middle one of the tune photos.
+        """
+        from skinapp.similar import nearest
+
+        return {"cases": [asdict(case) for case in nearest(_reading(engine, photo, model))], "notice": NOTICE}
+
     with gr.Row(visible=False):
         photo = gr.File(label="photo", type="filepath")
         code = gr.Textbox(label="code", value=None)
@@ -59,6 +75,7 @@ def add(engine: Engine) -> None:
         picture = gr.Image(label="overlay", type="pil", format="png")
         gr.Button().click(classify, [photo, model], answer, api_name="classify")
         gr.Button().click(explain, [photo, code, model], [picture, answer], api_name="explain")
+        gr.Button().click(similar, [photo, model], answer, api_name="similar")
 
 
 def _reading(engine: Engine, photo: str | None, model: str) -> "Reading":
