@@ -13,7 +13,6 @@ from skinapp.similar import Case, thumbnail
 KNOWN_BY = {
     "histo": "histopathology",
     "follow_up": "follow-up",
-    "consensus": "expert consensus",
     "confocal": "confocal microscopy",
 }
 
@@ -27,7 +26,7 @@ CSS = """
 .cases img { display: block; width: 100%; aspect-ratio: 1; object-fit: cover; border-radius: 5px; margin: 0 0 6px; }
 .cases strong { display: block; font-weight: 650; }
 .cases span { display: block; color: var(--body-text-color-subdued); }
-.cases a { color: var(--primary-700); text-decoration: underline; }
+.cases a { display: block; margin: 0; padding: 0; text-align: left; color: var(--primary-700); text-decoration: underline; }
 .dark .cases a { color: var(--primary-300); }
 .cases-note { margin: 6px 0 0; font-size: .82rem; color: var(--body-text-color-subdued); }
 @media (max-width: 640px) { .cases { grid-template-columns: repeat(2, minmax(0, 1fr)); } }
