@@ -27,6 +27,8 @@ from skinapp.dermatoscopic import Gaussian
 from skinapp.lesions import BY_CODE, CODES, LesionClass
 from skinapp.models import ModelError
 from skinapp.preprocess import RESAMPLING, to_input
+from skinapp.similar import FILE as SIMILAR
+from skinapp.similar import Index
 
 FORMAT = 2  # of the model folder; a folder of another format is refused
 BATCH = 16  # photos at once when many are scored: times eight views, what two cores digest best
@@ -42,7 +44,8 @@ class Configuration:
     `set_thresholds` (one a class) and `operating_points` are what `skinapp.decision` needs; the sets hold the right class
     with probability `set_coverage`. `dermatoscopic_layer` is the layer whose pooled output tells dermatoscopic photos from
     others (`skinapp.dermatoscopic`), empty where that was not fitted; a photo passes up to `dermatoscopic_threshold`.
-    `sha256` is by file name. `command` and `versions` tell how the weights came about.
+    `sha256` is by file name; a similar.npz named there is the index of training cases (`skinapp.similar`). `command` and
+    `versions` tell how the weights came about.
     """
 
     format: int
@@ -128,13 +131,15 @@ class Prediction:
 
     `picture`: float32 (1, S, S, 3) in [0, 255], what the network saw, upright; `features`: float32 (1, h, w, c), the map
     layer's output for it. Saliency maps are made from these two. `dermatoscopic_score`: how far the photo is from typical
-    dermatoscopic ones (`skinapp.dermatoscopic`), None where that was not fitted.
+    dermatoscopic ones (`skinapp.dermatoscopic`), None where that was not fitted. `embedding`: float32 (d,), what the logits
+    layer saw, averaged over the views; similar cases are found by it. None where no dense layer ends the network.
     """
 
     probabilities: tuple[float, ...]
     picture: np.ndarray
     features: np.ndarray
     dermatoscopic_score: float | None = None
+    embedding: np.ndarray | None = None
 
     @property
     def top(self) -> LesionClass:
@@ -158,7 +163,9 @@ class Classifier:
         self.name = self.folder.resolve().name
         self.configuration = Configuration.read(self.folder)
         fitted = self.configuration.dermatoscopic_layer
-        for name in ("network.json", "weights.npz", *([GAUSSIAN] if fitted else [])):
+        indexed = SIMILAR in self.configuration.sha256
+        optional = [*([GAUSSIAN] if fitted else []), *([SIMILAR] if indexed else [])]
+        for name in ("network.json", "weights.npz", *optional):
             _check(self.folder / name, self.configuration.sha256.get(name, ""))
         self.network = _network(self.folder)
         features, logits = self._output(self.configuration.map_layer, "map"), self.network.outputs[0]
@@ -166,9 +173,15 @@ class Classifier:
         self.gaussian = Gaussian.read(self.folder) if fitted else None
         if self.gaussian and self.gaussian.whitening.shape != (middle.shape[-1],) * 2:
             raise ModelError(f"{self.folder}: {GAUSSIAN} does not belong to the layer {fitted}.")
-        # One pass gives the logits of all views, the map layer's features and those that tell dermatoscopic photos from
-        # others; saliency differentiates only the rest.
-        self._parts = keras.Model(self.network.inputs, [features, logits, middle])
+        fed = self.network.layers[-1].input  # what the logits are a linear function of: the pooled features
+        self.embeds = isinstance(fed, keras.KerasTensor) and len(fed.shape) == 2
+        last = fed if self.embeds else logits  # and then ignored
+        self.similar = Index.read(self.folder) if indexed else None
+        if self.similar and (not self.embeds or self.similar.weights != self.sha256):
+            raise ModelError(f"{self.folder}: {SIMILAR} was made of other weights: run train.similar anew.")
+        # One pass gives the logits of all views and what they were made from, the map layer's features and those that tell
+        # dermatoscopic photos from others; saliency differentiates only the rest.
+        self._parts = keras.Model(self.network.inputs, [features, logits, middle, last])
         self.head = keras.Model(features, logits)
         size = self.configuration.input_size
         signature = [tf.TensorSpec([None, size, size, 3], tf.float32)]
@@ -187,10 +200,11 @@ class Classifier:
     def __call__(self, photo: Image.Image) -> Prediction:
         """photo: RGB Pillow image of any shape, upright -> Prediction."""
         batch = to_input(photo, self.configuration.input_size, self.configuration.resampling)
-        features, logits, pooled = self.forward(batch)
+        features, logits, pooled, last = self.forward(batch)
         shown = self.configuration.probabilities(logits.numpy()[0])
         score = float(self.gaussian.scores(pooled.numpy())[0]) if self.gaussian else None
-        return Prediction(tuple(float(p) for p in shown), batch, features.numpy(), score)
+        embedding = last.numpy()[0] if self.embeds else None
+        return Prediction(tuple(float(p) for p in shown), batch, features.numpy(), score, embedding)
 
     def logits(self, pictures: np.ndarray) -> np.ndarray:
         """Many photos. pictures: uint8 (N, S, S, 3) from `to_pixels` -> float32 (N, 7), averaged over the views."""
@@ -199,20 +213,37 @@ class Classifier:
     def outputs(self, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Many photos. pictures: uint8 (N, S, S, 3) from `to_pixels` -> logits as above, and float64 (N,) dermatoscopic
         scores, NaN where that was not fitted."""
+        logits, pooled, _ = self._scored(pictures)
+        return logits, self.gaussian.scores(pooled) if self.gaussian else np.full(len(logits), np.nan)
+
+    def embeddings(self, pictures: np.ndarray) -> np.ndarray:
+        """Many photos. pictures: as above -> float32 (N, d), a `Prediction.embedding` a row. Raises ModelError where the
+        network gives none."""
+        if not self.embeds:
+            raise ModelError(
+                f"{self.folder}: the network does not end in a dense layer, so it has no embedding."
+            )
+        return self._scored(pictures)[2]
+
+    def _scored(self, pictures: np.ndarray) -> tuple[np.ndarray, ...]:
+        """All that `_forward` gives but the map layer's features."""
         batches = [
             self.forward(tf.constant(pictures[start : start + BATCH], tf.float32))[1:]
             for start in range(0, len(pictures), BATCH)
         ]
-        logits, pooled = (np.concatenate(parts) for parts in zip(*batches, strict=True))
-        return logits, self.gaussian.scores(pooled) if self.gaussian else np.full(len(logits), np.nan)
+        return tuple(np.concatenate(parts) for parts in zip(*batches, strict=True))
 
-    def _forward(self, batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """float32 (N, S, S, 3) -> features of the upright photos (N, h, w, c), logits averaged over the views (N, 7),
-        and the other features of the upright photos, averaged over the picture (N, d)."""
+    def _forward(self, batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        """float32 (N, S, S, 3) -> features of the upright photos (N, h, w, c), logits averaged over the views (N, 7), the
+        other features of the upright photos, averaged over the picture (N, d), and what feeds the logits, averaged over
+        the views (N, e)."""
         count, number = tf.shape(batch)[0], self.configuration.views
-        features, logits, middle = self._parts(views(batch, number), training=False)
-        averaged = tf.reduce_mean(tf.reshape(logits, [number, count, -1]), axis=0)
-        return features[:count], averaged, tf.reduce_mean(middle[:count], axis=(1, 2))
+        features, logits, middle, last = self._parts(views(batch, number), training=False)
+        averaged, fed = (
+            tf.reduce_mean(tf.reshape(part, [number, count, part.shape[-1]]), axis=0)
+            for part in (logits, last)
+        )
+        return features[:count], averaged, tf.reduce_mean(middle[:count], axis=(1, 2)), fed
 
     def _output(self, layer: str, what: str) -> keras.KerasTensor:
         """The output of a layer that the configuration names, a map (N, h, w, c). Raises ModelError."""

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 
 import httpx
@@ -23,6 +24,7 @@ from skinapp.saliency import overlay
 from tests.serving import ROOT, running_app
 
 SCHEMA = json.loads((ROOT / "skinapp" / "reading.schema.json").read_text(encoding="utf-8"))
+from skinapp.similar import nearest
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +52,7 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_only_the_promised_endpoints_are_offered(client: Client) -> None:
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert set(endpoints) == {"/classify", "/explain", "/report"}
+    assert set(endpoints) == {"/classify", "/explain", "/report", "/similar"}
     defaults = {p["parameter_name"]: p["parameter_default"] for p in endpoints["/classify"]["parameters"]}
     assert defaults["model"] == "fast"
 
@@ -113,6 +115,18 @@ def test_report_gives_a_page_and_a_document(client: Client, photo: Path) -> None
     assert f"for {made['name']}:" in " ".join(PdfReader(page).pages[0].extract_text().split())
 
 
+def test_similar_gives_the_nearest_training_cases(client: Client, photo: Path) -> None:
+    answer = client.predict(handle_file(photo), api_name="/similar")
+    expected = nearest(read(photo, load(default_model())))
+    assert len(expected) == len(answer["cases"]) == 8
+    assert "Not a medical device" in answer["notice"]
+    distances = [case["distance"] for case in answer["cases"]]
+    assert distances == sorted(distances)
+    for case, here in zip(answer["cases"], expected, strict=True):
+        assert case == asdict(here) | {"distance": pytest.approx(here.distance, rel=1e-3)}
+        assert case["link"] == f"https://api.isic-archive.com/images/{case['image_id']}/"
+
+
 def save_as(**options: object) -> Callable[[Path], None]:
     return lambda path: draw_lesion("nv").convert("CMYK").save(path, **options)  # type: ignore[arg-type]
 
@@ -133,7 +147,7 @@ def save_as(**options: object) -> Callable[[Path], None]:
         ("huge.png", lambda path: Image.new("1", (20000, 20000)).save(path), "50 megapixels"),
     ],
 )
-@pytest.mark.parametrize("endpoint", ["/classify", "/explain", "/report"])
+@pytest.mark.parametrize("endpoint", ["/classify", "/explain", "/report", "/similar"])
 def test_a_refusal_is_one_sentence(
     client: Client, tmp_path: Path, name: str, write: Callable[[Path], None], says: str, endpoint: str
 ) -> None:

@@ -15,6 +15,7 @@ from train.decisions import measure_points, measure_sets
 from train.dermatoscopic import Passing
 from train.failures import by_group, mistakes
 from train.maps import MapRow
+from train.similar import Retrieval
 from train.tables import TABLES, Metrics, with_model_index, with_tables
 from train.validation import Photo
 
@@ -66,6 +67,11 @@ def network(seed: int) -> dict:
             for method, layer, *rest in (("layercam", "relu", 3.6, 0.1, 0.2, -0.3), ("middle", ""))
         ],
         "dermatoscopic": [asdict(Passing("report lesions", 840, 0.9812, 1.0)), asdict(Passing("noise", 3, 0, 9.0))],
+        "similar": [
+            asdict(Retrieval(part, what, 40, 30, 0.5, 0.25, 0.75, 0.125))
+            for part in ("tune", "report")
+            for what in ("all", "macro", *(CODES if part == "tune" else CODES[1:]))
+        ],
     }  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from skinapp.lesions import CODES
+from skinapp.local_data import SUFFIXES, image_folders
 from skinapp.preprocess import PhotoError, open_photo
 
 PARTS = ("train", "tune", "report")
@@ -29,7 +30,6 @@ SPLIT_SEED = (
 )
 VALIDATION_SHARE = 1 / 6  # of the lesions of each class, halved into tune and report
 METADATA_NAMES = ("HAM10000_metadata.csv", "HAM10000_metadata", "metadata.csv")
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 
 
 class DatasetError(ValueError):
@@ -78,12 +78,12 @@ def load_dataset(folder: Path, prepare: Callable[[Image.Image], np.ndarray]) -> 
         raise DatasetError(
             f"{folder} has none of {', '.join(METADATA_NAMES)}: give --data the folder that holds one."
         )
-    image_folders = _image_folders(folder)
-    if not image_folders:
+    folders = image_folders(folder)
+    if not folders:
         raise DatasetError(
             f"{folder} has neither HAM10000_images_part_1 and _2 nor images: no photos to read."
         )
-    return _load(image_folders, labels, prepare, all_labelled=True)
+    return _load(folders, labels, prepare, all_labelled=True)
 
 
 def load_labelled(
@@ -98,7 +98,7 @@ def load_labelled(
         raise DatasetError(f"{images} is no folder: name the folder that holds the photos.")
     if not labels.is_file():
         raise DatasetError(f"{labels} is no file: name a CSV with the columns image_id and dx.")
-    return _load(_image_folders(images) or [images], labels, prepare, all_labelled=False, part=part)
+    return _load(image_folders(images) or [images], labels, prepare, all_labelled=False, part=part)
 
 
 def split_lesions(records: Iterable[Record], seed: int = SPLIT_SEED) -> dict[str, str]:
@@ -136,12 +136,6 @@ def read_split(path: Path) -> dict[str, str]:
             if split.setdefault(row["lesion_id"], row["part"]) != row["part"]:
                 raise DatasetError(f"{path} has the lesion {row['lesion_id']} in two parts.")
     return split
-
-
-def _image_folders(folder: Path) -> list[Path]:
-    """Where a data set's photos lie: the publisher's folders, else `images`, else nowhere."""
-    parts = sorted(path for path in folder.glob("HAM10000_images_part_*") if path.is_dir())
-    return parts or [path for path in [folder / "images"] if path.is_dir()]
 
 
 def _load(

@@ -1,6 +1,7 @@
 """Fetches HAM10000 from Harvard Dataverse: the photos and their diagnoses, checked and unpacked.
 
     python -m train.download --to DIR      # 2.8 GB; after a break the same command goes on where it stopped
+    python -m train.download --examples    # instead, one free photo a class for the page (train/examples.py)
 
 Only the three files in WANTED are asked for. The same record offers the ISIC 2018 test photos with their
 diagnoses, and masks of the lesions; those stay where they are, so that no test photo can end up in training.
@@ -15,13 +16,17 @@ import sys
 import time
 import zipfile
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 from tqdm import tqdm
+
+from skinapp.examples import FOLDER as EXAMPLES
+from train.connection import HEADERS, RETRIES, RETRY_PAUSE, TIMEOUT, DownloadError, reason
+from train.examples import ISIC, download_examples
 
 SERVER = "https://dataverse.harvard.edu"
 DOI = "doi:10.7910/DVN/DBW86T"
@@ -35,19 +40,6 @@ WANTED: dict[str, tuple[str, ...]] = {
 # Flat, or below one folder that does not start with a dot. Only the last part is used, as the file's name.
 IMAGE_MEMBER = re.compile(r"(?:\w[^/\\]*/)?(ISIC_\w+\.jpg)")
 IMAGES = "ISIC_*.jpg"
-RETRIES = 5  # in a row without one new byte: a line that breaks often but moves on is never given up
-RETRY_PAUSE = 10.0  # seconds; with RETRIES, most of a minute for a line or a server to come back
-TIMEOUT = httpx.Timeout(60.0, connect=15.0)  # seconds; Dataverse is at times slow to answer, not to connect
-HEADERS = {
-    # Harvard's firewall has answered 403 to the default name of requests (IQSS/dataverse.harvard.edu#479).
-    "User-Agent": "skinapp-download",
-    # The offsets of Range count the bytes as sent, so they must be the bytes of the file.
-    "Accept-Encoding": "identity",
-}
-
-
-class DownloadError(Exception):
-    """One sentence that says what is wrong and what to do."""
 
 
 class _Broken(Exception):
@@ -75,7 +67,7 @@ def list_files(client: httpx.Client, server: str) -> list[RemoteFile]:
         answer = client.get(f"{server}/api/datasets/:persistentId/?persistentId={DOI}")
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:  # ValueError: no host name at all
         raise DownloadError(
-            f"{server} cannot be reached ({_reason(error)}): check the network and --server, then run again."
+            f"{server} cannot be reached ({reason(error)}): check the network and --server, then run again."
         ) from error
     if answer.status_code != 200:
         raise DownloadError(
@@ -163,7 +155,7 @@ def _receive(client: httpx.Client, url: str, file: RemoteFile, part: Path, bar: 
                     out.write(chunk)
                     bar.update(len(chunk))
     except httpx.HTTPError as error:
-        raise _Broken(_reason(error)) from error
+        raise _Broken(reason(error)) from error
     if file.size is not None and _size(part) < file.size:
         raise _Broken("the connection was closed early")
 
@@ -261,34 +253,61 @@ def _checksum(path: Path, file: RemoteFile) -> str:
         return hashlib.file_digest(opened, lambda: digest).hexdigest()
 
 
-def _reason(error: Exception) -> str:
-    return str(error) or type(error).__name__
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; argv without the program's name. Returns the exit status."""
     parser = argparse.ArgumentParser("python -m train.download", description="Fetch HAM10000 for training.")
-    parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder to put it in")
-    parser.add_argument("--server", default=SERVER, metavar="URL", help="Dataverse to ask (%(default)s)")
+    parser.add_argument(
+        "--to", type=Path, metavar="DIR", help="folder to put it in; examples go to examples/"
+    )
+    parser.add_argument(
+        "--server",
+        metavar="URL",
+        help=f"Dataverse to ask ({SERVER}), or the ISIC archive for examples ({ISIC})",
+    )
+    parser.add_argument(
+        "--examples", action="store_true", help="not HAM10000, but one CC-0 photo a class for the page"
+    )
     parser.add_argument("--keep-archives", action="store_true", help="do not remove the zips once unpacked")
     arguments = parser.parse_args(argv)
+    if arguments.examples:
+        return _run(lambda: _examples(arguments.to or EXAMPLES, arguments.server), arguments.to or EXAMPLES)
+    if arguments.to is None:
+        parser.error("the following arguments are required: --to")
+    return _run(lambda: _ham10000(arguments.to, arguments.server, arguments.keep_archives), arguments.to)
+
+
+def _ham10000(folder: Path, server: str | None, keep_archives: bool) -> None:
     print(LICENCE, flush=True)
+    counts = download_ham10000(folder, SERVER if server is None else server.rstrip("/"), keep_archives)
+    parts = ", ".join(f"{count:,} in {name}" for name, count in counts.items())
+    print(
+        f"{folder} holds {sum(counts.values()):,} images ({parts}) and HAM10000_metadata.csv; "
+        f"train next: python -m train.fit --data {folder}"
+    )
+
+
+def _examples(folder: Path, server: str | None) -> None:
+    found, missing = download_examples(folder, ISIC if server is None else server.rstrip("/"))
+    for example in found:
+        print(f"{folder / example.file}: {example.caption}")
+    if missing:
+        print(f"The archive has no photo of a suitable licence for {', '.join(missing)}.")
+    print("The page shows them from its next start.")
+
+
+def _run(work: Callable[[], None], folder: Path) -> int:
+    """Do it. Returns the exit status; what goes wrong is one line."""
     try:
-        counts = download_ham10000(arguments.to, arguments.server.rstrip("/"), arguments.keep_archives)
+        work()
     except DownloadError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"error: cannot write to {arguments.to} ({error}): mend that and run again.", file=sys.stderr)
+        print(f"error: cannot write to {folder} ({error}): mend that and run again.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Stopped; the same command goes on from here.", file=sys.stderr)
         return 130
-    parts = ", ".join(f"{count:,} in {name}" for name, count in counts.items())
-    print(
-        f"{arguments.to} holds {sum(counts.values()):,} images ({parts}) and HAM10000_metadata.csv; "
-        f"train next: python -m train.fit --data {arguments.to}"
-    )
     return 0
 
 

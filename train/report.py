@@ -25,6 +25,7 @@ from train.dermatoscopic import read_dermatoscopic
 from train.evaluate import evaluate, expected_calibration_error
 from train.failures import by_group, mistakes
 from train.maps import read_maps
+from train.similar import read_similar
 from train.tables import with_model_index, with_tables
 from train.validation import Validation, read_validation
 
@@ -112,6 +113,7 @@ def measure(
         "corruptions": [asdict(row) for row in read_corruptions(folder)],
         "maps": [asdict(row) for row in read_maps(folder)],
         "dermatoscopic": [asdict(row) for row in read_dermatoscopic(folder)],
+        "similar": [asdict(row) for row in read_similar(folder)],
     }
 
 

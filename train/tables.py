@@ -223,6 +223,33 @@ def dermatoscopic(metrics: Metrics) -> str:
     return "\n".join(lines).strip() or "Not measured."
 
 
+def similar(metrics: Metrics) -> str:
+    """Retrieval precision at 8: how many of the eight nearest training photos have the photo's dx."""
+    lines = []
+    for name, network in metrics.items():
+        tune, report = (
+            {row["what"]: row for row in network["similar"] if row["part"] == part}
+            for part in ("tune", "report")
+        )
+        if not tune or not report:
+            continue
+        lines += [
+            f"| {name}: dx | by chance | report | photos | tune | photos |",
+            "|---|---|---|---|---|---|",
+        ]
+        for what in [what for what in ("all", "macro", *CODES) if what in tune or what in report]:
+            cells = [_share((report.get(what) or tune[what])["prior"])]
+            for row in (report.get(what), tune.get(what)):
+                if row is None:
+                    cells += ["-", "0"]
+                else:
+                    cells.append(f"{_share(row['precision'])} {_between((row['low'], row['high']))}")
+                    cells.append(str(row["photos"]))
+            lines.append(f"| {what} | " + " | ".join(cells) + " |")
+        lines.append("")
+    return "\n".join(lines).strip() or "Not measured."
+
+
 TABLES: dict[str, Callable[[Metrics], str]] = {
     "results": results_table,
     "calibration": calibration,
@@ -233,6 +260,7 @@ TABLES: dict[str, Callable[[Metrics], str]] = {
     "corruptions": corruptions,
     "maps": maps,
     "dermatoscopic": dermatoscopic,
+    "similar": similar,
 }
 
 

@@ -6,6 +6,7 @@ from skinapp.page import api, lesion
 from skinapp.page.engine import Engine
 from skinapp.page.look import CSS, HEAD, THEME, head_html
 from skinapp.page.memory import forget_old_sessions
+from skinapp.page.similar import CSS as CASES_CSS
 from skinapp.preprocess import MOST_BYTES
 
 KEPT_SECONDS = 300  # Gradio looks this often for files older than this: an upload lives ten minutes at most
@@ -30,7 +31,7 @@ def launch(page: gr.Blocks) -> None:
     forget_old_sessions(page)
     page.launch(
         theme=THEME,
-        css=CSS,
+        css=CSS + CASES_CSS,
         head=HEAD,
         max_file_size=MOST_BYTES,
         footer_links=["api"],

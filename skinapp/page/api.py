@@ -1,6 +1,7 @@
 """The named endpoints for programs. They take the photo as a file that only our own decoder opens."""
 
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -88,6 +89,21 @@ def add(engine: Engine) -> None:
         data = json.dumps(document(reading, label or "", now), indent=2).encode()
         return _to_fetch("skinapp-report.pdf", page), _to_fetch("skinapp-reading.json", data)
 
+    def similar(photo: str | None, model: str = default) -> dict:
+        """The eight training photos that resemble a photo most to the network, by their ids in the ISIC archive.
+
+        Args:
+            photo: a JPEG, PNG, WebP, BMP or TIFF file.
+            model: the name of the network, fast or detailed.
+
+        Returns:
+            {cases: [{image_id, dx, dx_type, distance, link}], notice}, the nearest case first; no cases where the model
+            brings no index. A distance of 1 is that of the nearest case for the middle one of the tune photos.
+        """
+        from skinapp.similar import nearest
+
+        return {"cases": [asdict(case) for case in nearest(_reading(engine, photo, model))], "notice": NOTICE}
+
     with gr.Row(visible=False):
         photo = gr.File(label="photo", type="filepath")
         code = gr.Textbox(label="code", value=None)
@@ -100,6 +116,7 @@ def add(engine: Engine) -> None:
         gr.Button().click(explain, [photo, code, model], [picture, answer], api_name="explain")
         page, data = gr.File(label="page"), gr.File(label="data")
         gr.Button().click(report, [photo, code, label, sensitivity, model], [page, data], api_name="report")
+        gr.Button().click(similar, [photo, model], answer, api_name="similar")
 
 
 def _reading(engine: Engine, photo: str | None, model: str) -> "Reading":

@@ -1,4 +1,5 @@
-"""Drawn lesions to try the page with, for people who have no photo at hand."""
+"""Something to try the page with, for people who have no photo at hand: photos where the user has fetched some
+(`python -m train.download --examples`), and drawn lesions."""
 
 import tempfile
 from dataclasses import dataclass
@@ -8,16 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from PIL import Image
+from PIL import Image, ImageOps
 
 from skinapp.drawings import draw_lesion
+from skinapp.examples import fetched
 from skinapp.page.pictures import data_uri
+from skinapp.preprocess import open_photo
 
 DRAWN = ("mel", "nv", "bcc", "bkl")  # enough to try the page with; the drawings resemble these classes
 SEED = 2
 THUMBNAIL = (96, 72)
 
-TEMPLATE = """<p class="mix" id="examples-label">No photo at hand? Try a drawing:</p>
+TEMPLATE = """<p class="mix" id="examples-label">No photo at hand? Try an example:</p>
 <div class="examples" role="group" aria-labelledby="examples-label">
 ${value.map((one, i) => `<button type="button" data-number="${i}" title="${one.caption}"><img src="${one.src}" alt="${one.caption}"></button>`).join("")}
 </div>"""
@@ -29,24 +32,32 @@ CHOSEN = """element.addEventListener('click', (event) => {
 
 @dataclass(frozen=True)
 class Example:
-    """One example. code: the class whose look it imitates; drawn: by a program."""
+    """One example. photo: a fetched photo's path; code: otherwise, the class whose look the drawing imitates."""
 
-    code: str
     caption: str
-    drawn: bool = True
+    code: str = ""
+    photo: Path | None = None
+
+    @property
+    def drawn(self) -> bool:
+        """Whether it is a drawing, not a photo."""
+        return self.photo is None
 
     def picture(self, size: tuple[int, int] = (600, 450)) -> Image.Image:
-        """RGB, (width, height)."""
-        return draw_lesion(self.code, SEED, size)
+        """RGB, (width, height). Raises PhotoError where a fetched photo is damaged."""
+        if self.photo is None:
+            return draw_lesion(self.code, SEED, size)
+        return ImageOps.fit(open_photo(self.photo), size)
 
     def file(self) -> Path:
-        """Its PNG file, made on first use and kept as long as the process lives."""
-        return _file(self)
+        """The photo, or the drawing's PNG file, made on first use and kept as long as the process lives."""
+        return self.photo or _file(self)
 
 
 def examples() -> list[Example]:
-    """All examples, in the order shown."""
-    return [Example(code, f"Drawing {number}, not a photo") for number, code in enumerate(DRAWN, 1)]
+    """All examples, in the order shown, photos first."""
+    photos = [Example(caption, photo=path) for path, caption in fetched()]
+    return photos + [Example(f"Drawing {number}, not a photo", code) for number, code in enumerate(DRAWN, 1)]
 
 
 def examples_view(shown: list[Example]) -> gr.HTML:

@@ -25,6 +25,7 @@ from skinapp.page.result import (
     withheld_html,
 )
 from skinapp.page.saliency import saliency_html
+from skinapp.page.similar import similar_html
 from skinapp.preprocess import Frame, PhotoError, open_photo
 from skinapp.saliency_methods import METHODS
 
@@ -109,12 +110,14 @@ def add(engine: Engine) -> None:
                 with gr.Row():
                     opacity = gr.Slider(0, 100, value=50, step=1, label="Opacity, %", min_width=190, scale=2)
                     beside = gr.Checkbox(False, label="Photo beside it", min_width=100)
+            with gr.Tab("Similar cases"):
+                cases = gr.HTML(elem_id="cases")
             with gr.Tab("Take it along"):
                 take_along.add([state, code, method, point, opacity], seen)
 
     intake_parts = [intake, photo, view, frame_buttons, checks]
     result_parts = [sentence, insist, numbers, bars, target]
-    map_parts = [map_column, saliency, code, method, mix]
+    map_parts = [map_column, saliency, code, method, mix, cases]
     everything = [state, *intake_parts, *result_parts, *map_parts]
 
     def nothing(why: str) -> list[Any]:
@@ -124,7 +127,7 @@ def add(engine: Engine) -> None:
             None,
             *[gr.update(visible=True), None, gr.update(value=None, visible=False), hidden, ""],
             *[why, hidden, hidden, "", ""],
-            *[hidden, "", None, None, ""],
+            *[hidden, "", None, None, "", ""],
         ]
 
     def everything_of(shown: Shown, sensitivity: float) -> list[Any]:
@@ -141,12 +144,25 @@ def add(engine: Engine) -> None:
             gr.update(visible=True),
         ]
         if shown.withheld:
-            told = [withheld_html(), gr.update(visible=True), visible, "", "", visible, "", top, default, ""]
+            told = [
+                withheld_html(),
+                gr.update(visible=True),
+                visible,
+                "",
+                "",
+                visible,
+                "",
+                top,
+                default,
+                "",
+                "",
+            ]
         else:
             told = [
                 (DRAWN if shown.drawn else "") + sentence_html(reading),
                 *[gr.update(visible=False), visible, bars_html(reading), target_html(reading, sensitivity)],
                 *[visible, saliency_html(reading, top, default), top, default, mix_html(reading)],
+                similar_html(reading),
             ]
         return [*head, checks_html(reading, shown.drawn), *told]
 

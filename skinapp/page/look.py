@@ -106,7 +106,7 @@ ul.checks li.passed::before { content: "\\2713"; color: var(--primary-700); }
 .dark ul.checks li.passed::before { color: var(--primary-400); }
 ul.checks li.passed { color: var(--body-text-color-subdued); }
 
-.examples { display: flex; gap: 8px; margin-top: 4px; }
+.examples { display: flex; flex-wrap: wrap; gap: 8px; margin-top: 4px; }
 .examples button { padding: 0; border: 1px solid var(--border-color-primary); border-radius: 6px; overflow: hidden;
   cursor: pointer; background: none; line-height: 0; flex: 1 1 0; max-width: 96px; }
 .examples button:hover, .examples button:focus-visible { outline: 2px solid var(--primary-600); outline-offset: 1px; }
