@@ -12,7 +12,7 @@ from skinapp.classifier import Classifier, Prediction
 from skinapp.decision import TARGETS, OperatingPoint, conformal_set, target_probability
 from skinapp.lesions import BY_CODE, CODES, LesionClass
 from skinapp.photo_checks import Check
-from skinapp.preprocess import centre_square, open_photo
+from skinapp.preprocess import centre_square, open_photo, to_pixels
 from skinapp.saliency import SaliencyMap, explain
 
 SHOWN_SIDE = 512  # pixels a side of the square that people see; the network sees its own
@@ -102,10 +102,31 @@ class Reading:
         }
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A photo ready for the network, small enough to wait in numbers. square: as in Reading; pixels: uint8 (S, S, 3), what
+    the network will see."""
+
+    square: Image.Image
+    pixels: np.ndarray
+
+
 def read(source: bytes | str | PathLike[str], classifier: Classifier) -> Reading:
     """Decode a photo and run the network once. source: an image file's bytes or path. Raises PhotoError."""
-    photo = open_photo(source)
-    prediction = classifier(photo)
+    prepared = prepare(open_photo(source), classifier)
+    return reading_of(
+        prepared, classifier.many(prepared.pixels.astype(np.float32)[np.newaxis])[0], classifier
+    )
+
+
+def prepare(photo: Image.Image, classifier: Classifier) -> Prepared:
+    """All that is done before the network. photo: from `open_photo`."""
     square = centre_square(photo)
+    pixels = to_pixels(square, classifier.configuration.input_size, classifier.configuration.resampling)
     square.thumbnail((SHOWN_SIDE, SHOWN_SIDE), Image.Resampling.LANCZOS)
-    return Reading(square, prediction, classifier)
+    return Prepared(square, pixels)
+
+
+def reading_of(prepared: Prepared, prediction: Prediction, classifier: Classifier) -> Reading:
+    """What is known of a photo once the network has run on it."""
+    return Reading(prepared.square, prediction, classifier)

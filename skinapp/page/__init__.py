@@ -2,11 +2,11 @@
 
 import gradio as gr
 
-from skinapp.page import api, lesion
+from skinapp.page import api, lesion, many
 from skinapp.page.engine import Engine
 from skinapp.page.look import CSS, HEAD, THEME
 from skinapp.page.memory import forget_old_sessions
-from skinapp.preprocess import MOST_BYTES
+from skinapp.sources import MOST_ARCHIVE_BYTES
 
 KEPT_SECONDS = 300  # Gradio looks this often for files older than this: an upload lives ten minutes at most
 
@@ -20,6 +20,8 @@ def build() -> gr.Blocks:
         with gr.Tabs():
             with gr.Tab("One lesion", id="lesion"):
                 lesion.add(engine)
+            with gr.Tab("Many photos", id="many"):
+                many.add(engine)
         api.add(engine)
     return page.queue(default_concurrency_limit=4)
 
@@ -31,7 +33,7 @@ def launch(page: gr.Blocks) -> None:
         theme=THEME,
         css=CSS,
         head=HEAD,
-        max_file_size=MOST_BYTES,
+        max_file_size=MOST_ARCHIVE_BYTES,  # of a photo, `open_photo` takes less
         footer_links=["api"],
         run_history=False,  # it would keep readings in the browser
         enable_monitoring=False,  # it answers anybody

@@ -1,5 +1,6 @@
 """The named endpoints for programs. They take the photo as a file that only our own decoder opens."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import gradio as gr
@@ -8,14 +9,18 @@ from PIL import Image
 from skinapp import NOTICE
 from skinapp.lesions import BY_CODE, CODES
 from skinapp.page.engine import Engine, UnknownModel
+from skinapp.page.many import RUNS, Run
+from skinapp.page.uploads import TooMany, Upload, sort_out, takes_uploads
 from skinapp.preprocess import PhotoError
 
 if TYPE_CHECKING:
     from skinapp.reading import Reading
 
+BETWEEN = 16  # photos of `/classify_many`
+
 
 def add(engine: Engine) -> None:
-    """Add `/classify` and `/explain` to the page that is being built, without anything to see."""
+    """Add `/classify`, `/explain` and `/classify_many` to the page that is being built, without anything to see."""
     default = engine.names[0]
 
     def classify(photo: str | None, model: str) -> dict:
@@ -51,14 +56,51 @@ def add(engine: Engine) -> None:
         picture = overlay(reading.square, saliency)
         return picture, {"label": saliency.code, "evidence": saliency.evidence, "notice": NOTICE}
 
+    def classify_many(photos: list[Upload], model: str = default) -> Iterator[dict]:
+        """Many photos at once. For research and teaching, not a medical device.
+
+        Args:
+            photos: JPEG, PNG, WebP, BMP or TIFF files, ZIP archives of them, and at most one CSV with their dx.
+            model: the name of the network, fast or detailed.
+
+        Returns:
+            {model: {name, sha256}, set_coverage, notice, rows: [{file, label, name, probabilities: {code: float}, malignant,
+            set: [code], failed_checks: [name]} or {file, error}]}, with a CSV also {evaluation: figures or {error}}. Until
+            then, {done, count} again and again.
+        """
+        try:
+            run, classifier = Run(sort_out(photos), model), engine.classifier(model)
+        except (TooMany, UnknownModel) as error:
+            raise _refusal(str(error)) from None
+        count = len(run.uploads.photos)
+        if not count:
+            raise _refusal("There is no photo: send JPEG or PNG files, or a ZIP of them.")
+        for done in run.results(classifier):
+            if done % BETWEEN == 0:
+                yield {
+                    "done": done,
+                    "count": count,
+                }  # between two of these, a client that has left is noticed
+        yield run.as_json(classifier)
+
     with gr.Row(visible=False):
         photo = gr.File(label="photo", type="filepath")
         code = gr.Textbox(label="code", value=None)
         model = gr.Textbox(label="model", value=default)
         answer = gr.JSON(label="answer")
         picture = gr.Image(label="overlay", type="pil", format="png")
+        photos = gr.File(label="photos", file_count="multiple")
+        takes_uploads(photos)
         gr.Button().click(classify, [photo, model], answer, api_name="classify")
         gr.Button().click(explain, [photo, code, model], [picture, answer], api_name="explain")
+        gr.Button().click(
+            classify_many,
+            [photos, model],
+            answer,
+            api_name="classify_many",
+            concurrency_id="many",
+            concurrency_limit=RUNS,
+        )
 
 
 def _reading(engine: Engine, photo: str | None, model: str) -> "Reading":
