@@ -31,7 +31,7 @@ THUMBNAIL = (
     64  # pixels a side; two kilobytes each, so that the longest table of a session takes some ten megabytes
 )
 RUNS = 2  # of all users at once; further ones wait, and single photos go on beside them
-PAUSE = 0.4  # seconds between two updates of the progress bar
+KEPT = 60.0  # seconds after which a run says again that it needs its files
 TABLE = Path(__file__).with_name("many_table.js")
 
 
@@ -53,11 +53,14 @@ class Run:
         """Read the photos until there is none left or the run is cancelled. Yields how many are done."""
         from skinapp.batch import read_many
 
-        readings = read_many(self.uploads.photos, classifier)
+        readings, kept = read_many(self.uploads.photos, classifier), -KEPT
         try:
             for source, result in zip(self.uploads.photos, readings, strict=False):
                 if self.cancelled.is_set():
                     return
+                if time.monotonic() - kept > KEPT:
+                    self.uploads.keep()
+                    kept = time.monotonic()
                 self.thumbnails.append(_thumbnail(result))
                 self.rows.append(Row.of(source.name, result))
                 yield len(self.rows)
@@ -110,14 +113,16 @@ def add(engine: Engine) -> None:
                 cancel = gr.Button("Cancel", interactive=False, min_width=80, elem_id="many-cancel")
             progress = gr.HTML(elem_id="many-progress")
             with gr.Row(elem_id="many-downloads"):
-                as_csv = gr.DownloadButton("CSV", size="sm", min_width=80, visible=False, elem_id="many-csv")
+                as_csv = gr.DownloadButton(
+                    "Download CSV", size="sm", min_width=80, visible=False, elem_id="many-csv"
+                )
                 as_json = gr.DownloadButton(
-                    "JSON", size="sm", min_width=80, visible=False, elem_id="many-json"
+                    "Download JSON", size="sm", min_width=80, visible=False, elem_id="many-json"
                 )
             gr.HTML(
                 f'<p class="mix">Up to {MOST_FILES:,} photos at once. Add a CSV with the columns image_id and dx to measure '
-                "the network on them. Photos stay on this server for ten minutes at most and go nowhere else; so does "
-                "the table: download it.</p>"
+                "the network on them. Photos and table go nowhere else and are deleted within ten minutes of their last "
+                "use: download what you want to keep.</p>"
             )
         with gr.Column(scale=13, min_width=320):
             table = gr.HTML(
@@ -151,22 +156,18 @@ def add(engine: Engine) -> None:
         except UnknownModel as error:
             yield [_refusal(str(error)), *_idle()]
             return
-        count, started = len(run.uploads.photos), time.monotonic()
-        shown, told = 0, 0.0
+        from skinapp.classifier import BATCH
+
+        count, started, shown = len(run.uploads.photos), time.monotonic(), 0
         for done in run.results(classifier):
-            now = time.monotonic()
-            if now - told < PAUSE:
+            if done % BATCH:  # those of a batch come together
                 continue
-            told = now
-            # Ever larger steps: the rows that the browser gets again and again stay in proportion to all rows.
+            # The browser gets the table in ever larger steps, so that a long run does not send it hundreds of times.
             grown = done >= 1.3 * shown
             shown = done if grown else shown
-            left = (now - started) / done * (count - done)
-            yield [
-                _progress(done, count, left),
-                _table(run) if grown else gr.skip(),
-                *[gr.skip()] * (len(outputs) - 2),
-            ]
+            left = (time.monotonic() - started) / done * (count - done)
+            table_now = _table(run) if grown else gr.skip()
+            yield [_progress(done, count, left), table_now, *[gr.skip()] * (len(outputs) - 2)]
         yield [
             _ended(run, time.monotonic() - started),
             _table(run),

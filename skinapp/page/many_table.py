@@ -80,7 +80,9 @@ def _header(key: str, order: Order) -> str:
 
 
 def _row_html(row: Row, thumbnail: str) -> str:
-    name = f'<span class="file" title="{escape(row.name)}">{escape(row.name)}</span>'
+    place, _, file = row.name.replace("\\", "/").rpartition("/")
+    inside = f'<small class="file" title="{escape(place)}">{escape(place)}</small>' if place else ""
+    name = f'<div class="file" title="{escape(row.name)}">{escape(file)}{inside}</div>'
     if row.error:
         return (
             f'<tr class="broken"><th scope="row"><div class="photo"><span class="none" aria-hidden="true">–</span>{name}</div>'
@@ -90,13 +92,15 @@ def _row_html(row: Row, thumbnail: str) -> str:
     kind = "" if top.malignancy == "benign" else f' <span class="kind">{top.malignancy}</span>'
     others = ", ".join(f'<abbr title="{escape(BY_CODE[code].name)}">{code}</abbr>' for code in row.held)
     checks = (
-        "<ul>" + "".join(f"<li>{escape(check.finding)}</li>" for check in row.failed) + "</ul>"
+        "<ul>"
+        + "".join(f'<li title="{escape(check.advice)}">{escape(check.finding)}</li>' for check in row.failed)
+        + "</ul>"
         if row.failed
         else '<span class="passed">passed</span>'
     )
     return (
         f'<tr><th scope="row"><div class="photo"><img src="{thumbnail}" alt="" width="40" height="40">{name}</div></th>'
-        f"<td>{escape(top.name)}{kind}<br><small>{_percent(max(row.probabilities))}</small></td>"
+        f"<td>{escape(top.name)}<br><small>{_percent(max(row.probabilities))}</small>{kind}</td>"
         f'<td class="share"><span class="number">{_percent(row.malignant)}</span>'
         f'<span class="track"><span style="width:{100 * row.malignant:.1f}%"></span></span></td>'
         f"<td>{others}</td><td>{checks}</td></tr>"

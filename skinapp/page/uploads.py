@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -24,10 +26,18 @@ class Upload:
 
 @dataclass(frozen=True)
 class Uploads:
-    """photos: in the order given, those of archives by name; tables: CSV files, which may bring the dx of the photos."""
+    """photos: in the order given, those of archives by name; tables: CSV files, which may bring the dx of the photos; paths:
+    of the uploaded files."""
 
     photos: list[Source]
     tables: list[Source]
+    paths: list[Path]
+
+    def keep(self) -> None:
+        """Let Gradio, which deletes uploads by their age, begin to count anew: a long run still needs them."""
+        for path in self.paths:
+            with suppress(OSError):
+                os.utime(path)
 
 
 class TooMany(ValueError):
@@ -44,13 +54,14 @@ def takes_uploads(component: gr.File | gr.UploadButton) -> None:
     setattr(component, "preprocess", uploads)  # noqa: B010  # an assignment would be a type error
 
 
-def sort_out(uploads: Iterable[Upload]) -> Uploads:
+def sort_out(uploads: Sequence[Upload]) -> Uploads:
     """Tell photos and label files apart, and look into archives. Raises TooMany."""
     found = list(islice(_sources(uploads), MOST_FILES + 1))
     if len(found) > MOST_FILES:
         raise TooMany(f"These are more than {MOST_FILES} photos: read them in several parts.")
     tables = [source for source in found if source.name.lower().endswith(".csv")]
-    return Uploads([source for source in found if not source.name.lower().endswith(".csv")], tables)
+    photos = [source for source in found if not source.name.lower().endswith(".csv")]
+    return Uploads(photos, tables, [upload.path for upload in uploads])
 
 
 def _sources(uploads: Iterable[Upload]) -> Iterator[Source]:
