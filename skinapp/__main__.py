@@ -1,17 +1,20 @@
-"""The command line: `python -m skinapp PHOTO... [--json] [--overlay DIR] [--report DIR] [--model MODEL]`."""
+"""The command line: `python -m skinapp PHOTO... [--json] [--csv FILE] [--overlay DIR] [--report DIR] [--model MODEL]`."""
 
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from datetime import datetime
+from itertools import tee
 from pathlib import Path
 
 from skinapp import NOTICE
 from skinapp.decision import SENSITIVITIES
 from skinapp.lesions import CODES
 from skinapp.models import ModelError, default_model, model_folder
-from skinapp.preprocess import PhotoError
+from skinapp.rows import CsvTable, Row
+from skinapp.sources import Source, gather
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,9 +23,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m skinapp", description=f"Class probabilities of photos. {NOTICE}"
     )
     parser.add_argument(
-        "photos", nargs="+", type=Path, metavar="PHOTO", help="JPEG, PNG, WebP, BMP or TIFF files"
+        "photos",
+        nargs="+",
+        type=Path,
+        metavar="PHOTO",
+        help="JPEG, PNG, WebP, BMP or TIFF files, folders or ZIP archives of them",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a line instead of a table")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="also write the table as CSV")
     parser.add_argument(
         "--overlay", type=Path, metavar="DIR", help="write the saliency overlay of each photo there"
     )
@@ -33,57 +41,66 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--model", help="a name such as fast, or a model folder (default: SKINAPP_MODEL, else fast)"
     )
     options = parser.parse_args(arguments)
-    try:
-        folder = model_folder(options.model) if options.model else default_model()
-        for asked in filter(None, (options.overlay, options.report)):
-            asked.mkdir(parents=True, exist_ok=True)
-        from skinapp.classifier import (
-            load,
-        )  # here, so that --help and a wrong option answer without TensorFlow
-        from skinapp.reading import read
-        from skinapp.report import pdf
-        from skinapp.saliency import overlay
-
-        classifier = load(folder)
-    except ModelError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(error, file=sys.stderr)
-        return 2
-
-    if not options.json:
-        width = max(len(str(photo)) for photo in options.photos)
-        print(f"{'photo':{width}}  top    " + "".join(f"{code:>8}" for code in CODES))
-    failed = False
-    for photo in options.photos:
+    with ExitStack() as files:
         try:
-            reading = read(photo, classifier)
-            if options.overlay:
-                overlay(reading.square, reading.saliency()).save(
-                    _free_name(options.overlay, photo.stem, "png")
+            folder = model_folder(options.model) if options.model else default_model()
+            for asked in filter(None, (options.overlay, options.report)):
+                asked.mkdir(parents=True, exist_ok=True)
+            table = None
+            if options.csv:
+                table = CsvTable(files.enter_context(options.csv.open("w", newline="", encoding="utf-8")))
+            from skinapp.batch import (
+                read_many,
+            )  # here, so that --help and a wrong option answer without TensorFlow
+            from skinapp.classifier import load
+            from skinapp.report import pdf
+            from skinapp.saliency import overlay
+
+            classifier = load(folder)
+        except (ModelError, OSError) as error:
+            print(error, file=sys.stderr)
+            return 2
+
+        width = 0
+        if not options.json:
+            width = max((len(source.name) for source in _sources(options.photos)), default=0)
+            print(f"{'photo':{width}}  top    " + "".join(f"{code:>8}" for code in CODES))
+        failed = False
+        sources, names = tee(_sources(options.photos))
+        for source, result in zip(names, read_many(sources, classifier), strict=True):
+            if not isinstance(result, str) and (options.overlay or options.report):
+                try:
+                    saliency, stem = result.saliency(), Path(source.name).stem
+                    if options.overlay:
+                        overlay(result.square, saliency).save(_free_name(options.overlay, stem, "png"))
+                    if options.report:
+                        page = pdf(result, saliency, SENSITIVITIES[1], "", datetime.now().astimezone())
+                        _free_name(options.report, stem, "pdf").write_bytes(page)
+                except OSError as error:
+                    result = str(error)
+            row = Row.of(source.name, result)
+            failed |= bool(row.error)
+            if table:
+                table.write(row)
+            if isinstance(result, str):
+                print(
+                    json.dumps({"file": row.name, "error": row.error})
+                    if options.json
+                    else f"{row.name:{width}}  {row.error}"
                 )
-            if options.report:
-                now = datetime.now().astimezone()
-                page = pdf(reading, reading.saliency(), SENSITIVITIES[1], "", now)
-                _free_name(options.report, photo.stem, "pdf").write_bytes(page)
-        except (PhotoError, OSError) as error:
-            failed = True
-            reason = str(error)
-            print(
-                json.dumps({"file": str(photo), "error": reason})
-                if options.json
-                else f"{photo!s:{width}}  {reason}"
-            )
-            continue
-        if options.json:
-            print(json.dumps({"file": str(photo)} | reading.as_json()), flush=True)
-        else:
-            shares = "".join(f"{share:8.1%}" for share in reading.prediction.probabilities)
-            print(f"{photo!s:{width}}  {reading.top.code:5}  {shares}", flush=True)
-    if not options.json:
-        print(f"\nNetwork: {classifier.title}, sha256 {classifier.sha256}. {NOTICE}")
-    return int(failed)
+            elif options.json:
+                print(json.dumps({"file": row.name} | result.as_json()), flush=True)
+            else:
+                shares = "".join(f"{share:8.1%}" for share in row.probabilities)
+                print(f"{row.name:{width}}  {row.top.code:5}  {shares}", flush=True)
+        if not options.json:
+            print(f"\nNetwork: {classifier.title}, sha256 {classifier.sha256}. {NOTICE}")
+        return int(failed)
+
+
+def _sources(paths: Sequence[Path]) -> Iterator[Source]:
+    """The photos that the paths name; CSV files, which lie beside photos, are none."""
+    return (source for source in gather(paths) if not source.name.lower().endswith(".csv"))
 
 
 def _free_name(folder: Path, stem: str, suffix: str) -> Path:

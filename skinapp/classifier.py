@@ -199,12 +199,23 @@ class Classifier:
 
     def __call__(self, photo: Image.Image) -> Prediction:
         """photo: RGB Pillow image of any shape, upright -> Prediction."""
-        batch = to_input(photo, self.configuration.input_size, self.configuration.resampling)
-        features, logits, pooled, last = self.forward(batch)
-        shown = self.configuration.probabilities(logits.numpy()[0])
-        score = float(self.gaussian.scores(pooled.numpy())[0]) if self.gaussian else None
-        embedding = last.numpy()[0] if self.embeds else None
-        return Prediction(tuple(float(p) for p in shown), batch, features.numpy(), score, embedding)
+        return self.many(to_input(photo, self.configuration.input_size, self.configuration.resampling))[0]
+
+    def many(self, batch: np.ndarray) -> list[Prediction]:
+        """One pass for several photos. batch: float32 (N, S, S, 3) in [0, 255], as from `to_input` -> N predictions."""
+        features, logits, pooled, last = (output.numpy() for output in self.forward(batch))
+        shown = self.configuration.probabilities(logits).tolist()
+        scores = self.gaussian.scores(pooled).tolist() if self.gaussian else [None] * len(batch)
+        return [
+            Prediction(
+                tuple(shown[i]),
+                batch[i : i + 1],
+                features[i : i + 1],
+                scores[i],
+                last[i] if self.embeds else None,
+            )
+            for i in range(len(batch))
+        ]
 
     def logits(self, pictures: np.ndarray) -> np.ndarray:
         """Many photos. pictures: uint8 (N, S, S, 3) from `to_pixels` -> float32 (N, 7), averaged over the views."""

@@ -12,7 +12,7 @@ from skinapp.classifier import Classifier, Prediction
 from skinapp.decision import TARGETS, OperatingPoint, conformal_set, target_probability
 from skinapp.lesions import BY_CODE, CODES, LesionClass
 from skinapp.photo_checks import Check, check_square, dermatoscopic_check
-from skinapp.preprocess import Frame, framed, open_photo
+from skinapp.preprocess import Frame, framed, open_photo, to_pixels
 from skinapp.saliency import SaliencyMap, explain
 
 SHOWN_SIDE = 512  # pixels a side of the square that people see; the network sees its own
@@ -98,6 +98,16 @@ class Reading:
         }
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A photo ready for the network, small enough to wait in numbers. square: as in Reading; pixels: uint8 (S, S, 3), what
+    the network will see; checks: those that need no network."""
+
+    square: Image.Image
+    pixels: np.ndarray
+    checks: tuple[Check, ...]
+
+
 def read(source: bytes | str | PathLike[str], classifier: Classifier) -> Reading:
     """Decode a photo and run the network once. source: an image file's bytes or path. Raises PhotoError."""
     return read_photo(open_photo(source), classifier)
@@ -106,17 +116,23 @@ def read(source: bytes | str | PathLike[str], classifier: Classifier) -> Reading
 def read_photo(photo: Image.Image, classifier: Classifier, frame: Frame | None = None) -> Reading:
     """The same for a photo that is decoded. photo: from `open_photo`; frame: the part that is read, by default the largest
     centred square."""
+    prepared = prepare(photo, classifier, frame)
+    batch = prepared.pixels.astype(np.float32)[np.newaxis]
+    return reading_of(prepared, classifier.many(batch)[0], classifier)
+
+
+def prepare(photo: Image.Image, classifier: Classifier, frame: Frame | None = None) -> Prepared:
+    """All that is done before the network. Arguments as for `read_photo`."""
     square = framed(photo, frame or Frame())
-    return reading_of(square, classifier(square), classifier)
-
-
-def reading_of(square: Image.Image, prediction: Prediction, classifier: Classifier) -> Reading:
-    """What is known of a photo's square once the network has run on it. square: RGB (S, S), as cut from the photo."""
     side = square.width
-    shown = square.copy()
-    shown.thumbnail((SHOWN_SIDE, SHOWN_SIDE), Image.Resampling.LANCZOS)
-    checks = check_square(shown, side)
-    score = prediction.dermatoscopic_score
+    pixels = to_pixels(square, classifier.configuration.input_size, classifier.configuration.resampling)
+    square.thumbnail((SHOWN_SIDE, SHOWN_SIDE), Image.Resampling.LANCZOS)
+    return Prepared(square, pixels, check_square(square, side))
+
+
+def reading_of(prepared: Prepared, prediction: Prediction, classifier: Classifier) -> Reading:
+    """What is known of a photo once the network has run on it."""
+    checks, score = prepared.checks, prediction.dermatoscopic_score
     if score is not None:
         checks += (dermatoscopic_check(score <= classifier.configuration.dermatoscopic_threshold),)
-    return Reading(shown, prediction, classifier, checks)
+    return Reading(prepared.square, prediction, classifier, checks)

@@ -1,6 +1,7 @@
 """The named endpoints through gradio_client, on the app as it is started, with the shipped weights."""
 
 import json
+import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -52,7 +53,7 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_only_the_promised_endpoints_are_offered(client: Client) -> None:
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert set(endpoints) == {"/classify", "/explain", "/report", "/similar"}
+    assert set(endpoints) == {"/classify", "/classify_many", "/explain", "/report", "/similar"}
     defaults = {p["parameter_name"]: p["parameter_default"] for p in endpoints["/classify"]["parameters"]}
     assert defaults["model"] == "fast"
 
@@ -125,6 +126,33 @@ def test_similar_gives_the_nearest_training_cases(client: Client, photo: Path) -
     for case, here in zip(answer["cases"], expected, strict=True):
         assert case == asdict(here) | {"distance": pytest.approx(here.distance, rel=1e-3)}
         assert case["link"] == f"https://api.isic-archive.com/images/{case['image_id']}/"
+
+
+def test_many_photos_at_once(client: Client, photo: Path, tmp_path: Path) -> None:
+    packed, labels = tmp_path / "packed.zip", tmp_path / "labels.csv"
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.write(photo, "a/inside.png")
+        archive.writestr("broken.jpg", b"nothing")
+    labels.write_text("image_id,dx\ninside,mel\ndrawn,nv\n")
+    answer = client.predict([handle_file(p) for p in (photo, packed, labels)], api_name="/classify_many")
+    assert set(answer) == {"model", "set_coverage", "notice", "rows", "evaluation"}
+    assert [row["file"] for row in answer["rows"]] == [
+        "drawn.png",
+        "packed.zip/a/inside.png",
+        "packed.zip/broken.jpg",
+    ]
+    here = read(photo, load(default_model())).as_json()
+    for row in answer["rows"][:2]:
+        assert row["probabilities"] == pytest.approx(here["probabilities"], abs=1e-5)
+        assert row["malignant"] == pytest.approx(here["targets"]["malignant"]["probability"], abs=1e-5)
+        assert (row["label"], row["set"]) == (here["label"], here["set"]["codes"])
+    assert answer["rows"][2].keys() == {"file", "error"}
+    assert answer["evaluation"]["n"] == 2
+    assert answer["evaluation"]["accuracy"] == sum(here["label"] == dx for dx in ("mel", "nv")) / 2
+    with pytest.raises(AppError, match="no photo"):
+        client.predict([handle_file(labels)], api_name="/classify_many")
+    with pytest.raises(AppError, match="names on offer are fast"):
+        client.predict([handle_file(photo)], "none", api_name="/classify_many")
 
 
 def save_as(**options: object) -> Callable[[Path], None]:

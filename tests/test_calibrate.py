@@ -10,6 +10,7 @@ from sklearn.metrics import balanced_accuracy_score, log_loss
 
 from skinapp.classifier import Configuration, probabilities
 from skinapp.decision import SENSITIVITIES, TARGETS, conformal_set, mass_above, target_probability
+from skinapp.evaluation import expected_calibration_error
 from skinapp.lesions import CODES
 from skinapp.preprocess import to_pixels
 from tests.conftest import tiny_configuration
@@ -28,7 +29,6 @@ from train.calibrate import (
     fit_temperature,
 )
 from train.dataset import Dataset, load_dataset, split_lesions
-from train.evaluate import expected_calibration_error
 from train.validation import Photo, Validation, read_validation, write_validation
 
 PRIOR = np.array([0.03, 0.05, 0.11, 0.01, 0.11, 0.67, 0.02])  # much as in HAM10000

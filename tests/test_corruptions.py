@@ -11,6 +11,7 @@ from PIL import Image
 
 from skinapp.classifier import Classifier
 from skinapp.drawings import draw_lesion
+from skinapp.evaluation import headline
 from skinapp.lesions import CODES
 from skinapp.preprocess import open_photo, to_pixels
 from train import figures
@@ -27,7 +28,6 @@ from train.corruptions import (
     write_corruptions,
 )
 from train.dataset import Record, load_dataset, split_lesions
-from train.evaluate import headline
 
 NAMES = (
     "pixelate", "jpeg_compression", "gaussian_noise", "speckle_noise", "impulse_noise", "shot_noise",

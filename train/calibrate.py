@@ -26,8 +26,8 @@ from skinapp.decision import (
     mass_above,
     target_probability,
 )
+from skinapp.evaluation import expected_calibration_error
 from skinapp.lesions import CODES
-from train.evaluate import expected_calibration_error
 from train.validation import Validation, read_validation
 
 TAUS = np.round(np.arange(0, 1.01, 0.05), 2)

@@ -29,11 +29,11 @@ from scipy.signal import fftconvolve
 from tqdm import tqdm
 
 from skinapp.classifier import Classifier
+from skinapp.evaluation import headline
 from skinapp.lesions import CODES
 from skinapp.models import MODELS, ModelError
 from skinapp.preprocess import centre_square, open_photo, to_pixels
 from train.dataset import DatasetError, Record, load_dataset, split_lesions
-from train.evaluate import headline
 
 Corruption = Callable[[Image.Image, int, np.random.Generator], Image.Image]
 Damage = Callable[[Image.Image, float, np.random.Generator], Image.Image]

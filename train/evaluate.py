@@ -10,45 +10,22 @@ import argparse
 import csv
 import json
 import sys
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_auc_score
 from sklearn.utils import resample
 from tqdm import tqdm
 
 from skinapp.classifier import Classifier
+from skinapp.evaluation import HEADLINE, ClassFigures, confusion_counts, headline, per_class
 from skinapp.lesions import CODES
 from skinapp.models import ModelError, default_model
 from skinapp.preprocess import to_pixels
 from train.dataset import Dataset, DatasetError, Record, load_labelled
 
-ECE_BINS = 15
 RESAMPLES = 1000
-HEADLINE = (
-    "accuracy",
-    "balanced_accuracy",
-    "macro_f1",
-    "macro_auc",
-    "ece",
-    "macro_precision",
-    "macro_recall",
-)
-
-
-@dataclass(frozen=True)
-class ClassFigures:
-    """Figures of one class; None where they are undefined: all of them where no photo has the class,
-    precision also where it is never the most probable one, the area also where all photos have it."""
-
-    precision: float | None
-    recall: float | None
-    f1: float | None
-    auc: float | None
-    support: int
 
 
 @dataclass(frozen=True)
@@ -77,66 +54,14 @@ class Evaluation:
 def evaluate(labels: np.ndarray, probabilities: np.ndarray, lesions: Sequence[str]) -> Evaluation:
     """labels: int (N,) indices into CODES; probabilities: float (N, 7), rows sum to 1; lesions: N ids -> Evaluation."""
     figures = headline(labels, probabilities)
-    precision, recall, f1, support = _by_class(labels, probabilities)
-    predicted = np.bincount(probabilities.argmax(1), minlength=len(CODES))
-    per_class = {
-        code: ClassFigures(
-            precision=float(precision[i]) if predicted[i] and support[i] else None,
-            recall=float(recall[i]) if support[i] else None,
-            f1=float(f1[i]) if support[i] else None,
-            auc=class_auc(labels, probabilities, i),
-            support=int(support[i]),
-        )
-        for i, code in enumerate(CODES)
-    }
-    matrix = confusion_matrix(labels, probabilities.argmax(1), labels=range(len(CODES)))
     return Evaluation(
         n=len(labels),
         lesions=len(set(lesions)),
         **figures,  # type: ignore[arg-type]  # only macro_auc can be None
-        per_class=per_class,
-        confusion_matrix=matrix.tolist(),
+        per_class=per_class(labels, probabilities),
+        confusion_matrix=confusion_counts(labels, probabilities),
         confidence_intervals=intervals(labels, probabilities, lesions),
     )
-
-
-def headline(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float | None]:
-    """The figures named in HEADLINE. Arguments as for `evaluate`."""
-    precision, recall, f1, support = _by_class(labels, probabilities)
-    occurring = support > 0
-    return {
-        "accuracy": float((probabilities.argmax(1) == labels).mean()),
-        "balanced_accuracy": float(recall[occurring].mean()),
-        "macro_f1": float(f1[occurring].mean()),
-        "macro_auc": macro_auc(labels, probabilities),
-        "ece": expected_calibration_error(labels, probabilities),
-        "macro_precision": float(precision[occurring].mean()),
-        "macro_recall": float(recall[occurring].mean()),
-    }
-
-
-def macro_auc(labels: np.ndarray, probabilities: np.ndarray) -> float | None:
-    """Mean one-vs-rest area under the ROC curve over the classes for which it is defined, else None."""
-    areas = [class_auc(labels, probabilities, i) for i in range(len(CODES))]
-    defined = [area for area in areas if area is not None]
-    return float(np.mean(defined)) if defined else None
-
-
-def class_auc(labels: np.ndarray, probabilities: np.ndarray, index: int) -> float | None:
-    """Area under the ROC curve of one class against the rest; None where it has no photo or all."""
-    positive = labels == index
-    return (
-        float(roc_auc_score(positive, probabilities[:, index])) if 0 < positive.sum() < len(labels) else None
-    )
-
-
-def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int = ECE_BINS) -> float:
-    """Mean gap between the top class's probability and how often it is right, over equally wide bins (Guo 2017)."""
-    confidence = probabilities.max(1)
-    right = probabilities.argmax(1) == labels
-    which = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = np.bincount(which, weights=confidence - right, minlength=bins)
-    return float(np.abs(gaps).sum() / len(labels))
 
 
 def intervals(
@@ -202,14 +127,6 @@ def write_predictions(path: Path, records: Sequence[Record], probabilities: np.n
 def predict(dataset: Dataset, classifier: Classifier) -> np.ndarray:
     """The probabilities that the app shows. Pictures from `to_pixels` -> float64 (N, 7)."""
     return classifier.configuration.probabilities(classifier.logits(dataset.pictures))
-
-
-def _by_class(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, ...]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return precision_recall_fscore_support(
-            labels, probabilities.argmax(1), labels=range(len(CODES)), zero_division=0
-        )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

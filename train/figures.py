@@ -12,9 +12,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.metrics import RocCurveDisplay
 
+from skinapp.evaluation import ECE_BINS, expected_calibration_error
 from skinapp.lesions import CODES
 from train.corruptions import CorruptionFigures
-from train.evaluate import ECE_BINS, expected_calibration_error
 
 ACCENT = "#0f6e84"
 PALETTE = (

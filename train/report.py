@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 
 from skinapp.classifier import Configuration, probabilities
+from skinapp.evaluation import expected_calibration_error
 from skinapp.models import MODELS, ModelError
 from train import figures
 from train.calibrate import Answers, answers, calibrate_model, cross_fitted, error_by_chance
 from train.corruptions import read_corruptions
 from train.decisions import SetFigures, measure_points, measure_sets
 from train.dermatoscopic import read_dermatoscopic
-from train.evaluate import evaluate, expected_calibration_error
+from train.evaluate import evaluate
 from train.failures import by_group, mistakes
 from train.maps import read_maps
 from train.similar import read_similar

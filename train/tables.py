@@ -9,8 +9,8 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard
 
+from skinapp.evaluation import HEADLINE
 from skinapp.lesions import BY_CODE, CODES
-from train.evaluate import HEADLINE
 
 MARKS = re.compile(
     r"(<!-- ([a-z ]+): written by python -m train.report -->\n).*?(<!-- end of \2 -->)", re.DOTALL

@@ -16,11 +16,11 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score
 from tqdm import tqdm
 
 from skinapp.classifier import Classifier, load
+from skinapp.evaluation import macro_auc
 from skinapp.lesions import CODES
 from skinapp.preprocess import open_photo, to_pixels
 from train.augment import Augmentation, augment
 from train.dataset import Dataset, DatasetError
-from train.evaluate import macro_auc
 from train.networks import CnnSettings, EfficientNetLite0Settings, build
 
 

@@ -2,12 +2,12 @@
 
 import gradio as gr
 
-from skinapp.page import api, lesion
+from skinapp.page import api, lesion, many
 from skinapp.page.engine import Engine
 from skinapp.page.look import CSS, HEAD, THEME, head_html
 from skinapp.page.memory import forget_old_sessions
 from skinapp.page.similar import CSS as CASES_CSS
-from skinapp.preprocess import MOST_BYTES
+from skinapp.sources import MOST_ARCHIVE_BYTES
 
 KEPT_SECONDS = 300  # Gradio looks this often for files older than this: an upload lives ten minutes at most
 
@@ -19,9 +19,11 @@ def build() -> gr.Blocks:
         title="skinapp", analytics_enabled=False, delete_cache=(KEPT_SECONDS, KEPT_SECONDS), fill_width=True
     ) as page:
         gr.HTML(head_html(), elem_id="head")
-        with gr.Tabs():  # noqa: SIM117
+        with gr.Tabs():
             with gr.Tab("One lesion", id="lesion"):
                 lesion.add(engine)
+            with gr.Tab("Many photos", id="many"):
+                many.add(engine)
         api.add(engine)
     return page.queue(default_concurrency_limit=4)
 
@@ -33,7 +35,7 @@ def launch(page: gr.Blocks) -> None:
         theme=THEME,
         css=CSS + CASES_CSS,
         head=HEAD,
-        max_file_size=MOST_BYTES,
+        max_file_size=MOST_ARCHIVE_BYTES,  # of a photo, `open_photo` takes less
         footer_links=["api"],
         run_history=False,  # it would keep readings in the browser
         enable_monitoring=False,  # it answers anybody

@@ -1,6 +1,7 @@
 """The named endpoints for programs. They take the photo as a file that only our own decoder opens."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -14,10 +15,14 @@ from skinapp import NOTICE
 from skinapp.decision import SENSITIVITIES
 from skinapp.lesions import BY_CODE, CODES
 from skinapp.page.engine import Engine, UnknownModel
+from skinapp.page.many import RUNS, Run
+from skinapp.page.uploads import TooMany, Upload, sort_out, takes_uploads
 from skinapp.preprocess import PhotoError
 
 if TYPE_CHECKING:
     from skinapp.reading import Reading
+
+BETWEEN = 16  # photos of `/classify_many`
 
 
 def add(engine: Engine) -> None:
@@ -104,6 +109,33 @@ def add(engine: Engine) -> None:
 
         return {"cases": [asdict(case) for case in nearest(_reading(engine, photo, model))], "notice": NOTICE}
 
+    def classify_many(photos: list[Upload], model: str = default) -> Iterator[dict]:
+        """Many photos at once. For research and teaching, not a medical device.
+
+        Args:
+            photos: JPEG, PNG, WebP, BMP or TIFF files, ZIP archives of them, and at most one CSV with their dx.
+            model: the name of the network, fast or detailed.
+
+        Returns:
+            {model: {name, sha256}, set_coverage, notice, rows: [{file, label, name, probabilities: {code: float}, malignant,
+            set: [code], failed_checks: [name]} or {file, error}]}, with a CSV also {evaluation: figures or {error}}. Until
+            then, {done, count} again and again.
+        """
+        try:
+            run, classifier = Run(sort_out(photos), model), engine.classifier(model)
+        except (TooMany, UnknownModel) as error:
+            raise _refusal(str(error)) from None
+        count = len(run.uploads.photos)
+        if not count:
+            raise _refusal("There is no photo: send JPEG or PNG files, or a ZIP of them.")
+        for done in run.results(classifier):
+            if done % BETWEEN == 0:
+                yield {
+                    "done": done,
+                    "count": count,
+                }  # between two of these, a client that has left is noticed
+        yield run.as_json(classifier)
+
     with gr.Row(visible=False):
         photo = gr.File(label="photo", type="filepath")
         code = gr.Textbox(label="code", value=None)
@@ -112,11 +144,21 @@ def add(engine: Engine) -> None:
         model = gr.Textbox(label="model", value=default)
         answer = gr.JSON(label="answer")
         picture = gr.Image(label="overlay", type="pil", format="png")
+        photos = gr.File(label="photos", file_count="multiple")
+        takes_uploads(photos)
         gr.Button().click(classify, [photo, model], answer, api_name="classify")
         gr.Button().click(explain, [photo, code, model], [picture, answer], api_name="explain")
         page, data = gr.File(label="page"), gr.File(label="data")
         gr.Button().click(report, [photo, code, label, sensitivity, model], [page, data], api_name="report")
         gr.Button().click(similar, [photo, model], answer, api_name="similar")
+        gr.Button().click(
+            classify_many,
+            [photos, model],
+            answer,
+            api_name="classify_many",
+            concurrency_id="many",
+            concurrency_limit=RUNS,
+        )
 
 
 def _reading(engine: Engine, photo: str | None, model: str) -> "Reading":

@@ -40,14 +40,18 @@ class Engine:
 
         Raises PhotoError and UnknownModel.
         """
+        classifier = self.classifier(model)
+        from skinapp.reading import read_photo
+
+        return read_photo(open_photo(photo) if isinstance(photo, str) else photo, classifier, frame)
+
+    def classifier(self, model: str) -> Classifier:
+        """A model, as soon as it is loaded. model: one of `names`. Raises UnknownModel."""
         if model not in self.names:
             raise UnknownModel(
                 f"There is no model {model!r}: the names on offer are {', '.join(self.names)}."
             )
-        classifier = self._classifiers.result()[model]
-        from skinapp.reading import read_photo
-
-        return read_photo(open_photo(photo) if isinstance(photo, str) else photo, classifier, frame)
+        return self._classifiers.result()[model]
 
 
 def _load(folders: dict[str, Path]) -> dict[str, Classifier]:

@@ -145,3 +145,74 @@ footer { opacity: 1 !important; margin: 0 !important; padding: 4px 0 !important;
 """
 
 HEAD = '<meta name="referrer" content="no-referrer">'
+
+# The table of many photos.
+CSS += """
+#many-start { background: var(--primary-700); color: white; }
+#many-progress progress { appearance: none; display: block; width: 100%; height: 8px; border: 0; border-radius: 4px;
+  overflow: hidden; background: var(--border-color-primary); }
+#many-progress progress::-webkit-progress-bar { background: var(--border-color-primary); }
+#many-progress progress::-webkit-progress-value { background: var(--primary-600); }
+#many-progress progress::-moz-progress-bar { background: var(--primary-600); }
+#many-progress p { margin: 0 0 4px; font-size: .9rem; }
+.many-empty { display: grid; place-items: center; min-height: 260px; padding: 24px; text-align: center;
+  border: 1px dashed var(--border-color-primary); border-radius: 8px; }
+.many-empty p { max-width: 46ch; }
+.many-scroll { max-height: 510px; overflow: auto; contain: inline-size; border: 1px solid var(--border-color-primary); border-radius: 8px;
+  background: var(--block-background-fill); }
+.many-scroll:focus-visible, table.many button:focus-visible, .many-pager button:focus-visible {
+  outline: 2px solid var(--primary-600); outline-offset: -2px; }
+table.many { width: 100%; border-collapse: collapse; font-size: .86rem; line-height: 1.35; color: var(--body-text-color); }
+table.many caption { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+table.many thead th { position: sticky; top: 0; z-index: 1; background: var(--background-fill-secondary); padding: 0;
+  text-align: left; }
+table.many thead button { width: 100%; padding: 8px 10px; text-align: left; font: inherit; font-weight: 600; color: inherit;
+  background: none; border: 0; cursor: pointer; }
+table.many thead button:hover { background: var(--border-color-primary); }
+table.many .arrow { font-size: .75em; color: var(--body-text-color-subdued); }
+table.many tbody tr { border-top: 1px solid var(--border-color-primary); }
+table.many tbody td, table.many tbody th { padding: 5px 10px; text-align: left; font-weight: 400; vertical-align: middle; }
+table.many .photo { display: flex; align-items: center; gap: 10px; }
+table.many .photo img, table.many .photo .none { width: 40px; height: 40px; border-radius: 5px; margin: 0; flex: none; }
+table.many .photo .none { display: grid; place-items: center; background: var(--background-fill-secondary); }
+table.many .file { max-width: 20ch; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+table.many small.file { display: block; font-size: .85em; }
+table.many td:last-child { min-width: 16ch; max-width: 24ch; font-size: .95em; }
+table.many small { color: var(--body-text-color-subdued); font-size: .95em; }
+table.many .kind { color: #92400e; font-weight: 600; font-size: .85em; }
+.dark table.many .kind { color: #f6bd60; }
+table.many .share { min-width: 110px; }
+table.many .col-malignant { width: 150px; }
+table.many .number { display: block; font-variant-numeric: tabular-nums; }
+table.many .track { display: block; height: 6px; border-radius: 3px; overflow: hidden; background: var(--border-color-primary); }
+table.many .track span { display: block; height: 100%; background: var(--primary-600); }
+.dark table.many .track span { background: var(--primary-400); }
+table.many ul { margin: 0; padding: 0; list-style: none; }
+table.many .passed { color: var(--body-text-color-subdued); }
+table.many .broken td { color: #8f1d1d; }
+.dark table.many .broken td { color: #ffb4b4; }
+abbr[title] { text-decoration: none; }
+.many-pager { display: flex; justify-content: flex-end; align-items: center; gap: 12px; padding: 8px 2px 0; font-size: .88rem; }
+.many-pager button { padding: 4px 12px; border: 1px solid var(--border-color-primary); border-radius: 6px; cursor: pointer;
+  background: var(--block-background-fill); color: var(--body-text-color); }
+.many-pager button:disabled { opacity: .45; cursor: default; }
+.many-figures .headline { display: flex; flex-wrap: wrap; gap: 4px 24px; margin: 0 0 4px; }
+.many-figures .headline b { font-size: 1.15rem; font-weight: 650; }
+.many-figures .pair { display: flex; flex-wrap: wrap; gap: 8px 28px; overflow-x: auto; contain: inline-size; margin-top: 8px; }
+table.figures { border-collapse: collapse; font-size: .84rem; font-variant-numeric: tabular-nums; }
+table.figures caption { text-align: left; font-weight: 600; padding-bottom: 4px; }
+table.figures th, table.figures td { padding: 3px 9px; text-align: right; border-bottom: 1px solid var(--border-color-primary); }
+table.figures th { font-weight: 600; }
+table.figures td.count { background: rgb(from var(--primary-500) r g b / calc(var(--share, 0) * .55)); }
+table.figures td.right { font-weight: 700; }
+@media (max-width: 640px) {
+  .many-scroll { max-height: 62vh; }
+  table.many tbody td, table.many tbody th { padding: 5px 7px; }
+  table.many .file { max-width: 9ch; white-space: normal; overflow-wrap: anywhere; }
+  table.many small.file { display: none; }
+  table.figures { font-size: .76rem; }
+  table.figures th, table.figures td { padding: 3px 4px; }
+  table.many .share { min-width: 80px; }
+  table.many .photo { gap: 6px; }
+}
+"""

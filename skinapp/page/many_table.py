@@ -1,0 +1,172 @@
+"""The table of many photos and the evaluation of a batch, as HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from html import escape
+from typing import Any
+
+from skinapp.labels import Agreement
+from skinapp.lesions import BY_CODE, CODES
+from skinapp.rows import Row
+
+PAGE_ROWS = 50  # a page of the table: what the browser gets at once, thumbnails included, stays under 200 KB
+EMPTY = (
+    '<div class="many-empty"><p class="waiting">The table appears here: every photo with its most probable class, the '
+    "probability that it is malignant or premalignant, and the photo checks that it failed.</p></div>"
+)
+
+# Columns: what they are called, what they sort by, and whether the highest comes first when they are chosen.
+COLUMNS: dict[str, tuple[str, Callable[[Row], Any], bool]] = {
+    "name": ("Photo", lambda row: row.name.lower(), False),
+    "top": ("Most probable", lambda row: max(row.probabilities), True),
+    "malignant": ("Malignant or premalignant", lambda row: row.malignant, True),
+    "set": ("Conformal set", lambda row: len(row.held), True),
+    "checks": ("Photo checks", lambda row: len(row.failed), True),
+}
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the table is sorted by and which page of it is shown. column: a key of COLUMNS; page: from 0."""
+
+    column: str = "malignant"
+    descending: bool = True
+    page: int = 0
+
+    def after(self, column: str, page: Any) -> Order:
+        """After a click on a column's header (again: the other way round), or on a page's number."""
+        if column in COLUMNS:
+            turned = not self.descending if column == self.column else COLUMNS[column][2]
+            return Order(column, turned)
+        try:
+            return replace(self, page=max(0, int(page)))
+        except (TypeError, ValueError):
+            return self
+
+    def arrange(self, rows: Sequence[Row]) -> list[int]:
+        """The rows' places in the order of the table; broken files are always last."""
+        places = range(len(rows))
+        fine = [i for i in places if not rows[i].error]
+        fine.sort(key=lambda i: COLUMNS[self.column][1](rows[i]), reverse=self.descending)
+        return fine + [i for i in places if rows[i].error]
+
+
+def table_html(rows: Sequence[Row], thumbnails: Sequence[str], order: Order) -> str:
+    """One page of the table. thumbnails: data URIs, one a row, empty for a broken file."""
+    rows = rows[: len(thumbnails)]  # a run that goes on may be between the two
+    places = order.arrange(rows)
+    pages = max(1, -(-len(places) // PAGE_ROWS))
+    page = min(order.page, pages - 1)
+    first = page * PAGE_ROWS
+    body = "".join(_row_html(rows[i], thumbnails[i]) for i in places[first : first + PAGE_ROWS])
+    head = "".join(_header(key, order) for key in COLUMNS)
+    return (
+        '<div class="many-scroll" tabindex="0" role="region" aria-label="Photos, sortable table"><table class="many">'
+        f"<caption>Photos by {escape(COLUMNS[order.column][0].lower())}</caption>"
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{_pager(page, pages, len(places))}"
+    )
+
+
+def _header(key: str, order: Order) -> str:
+    sorted_by = key == order.column
+    way = ("descending" if order.descending else "ascending") if sorted_by else "none"
+    arrow = {"descending": "▼", "ascending": "▲", "none": "↕"}[way]
+    return (
+        f'<th scope="col" aria-sort="{way}" class="col-{key}"><button type="button" id="many-by-{key}" data-sort="{key}">'
+        f'{escape(COLUMNS[key][0])} <span class="arrow" aria-hidden="true">{arrow}</span></button></th>'
+    )
+
+
+def _row_html(row: Row, thumbnail: str) -> str:
+    place, _, file = row.name.replace("\\", "/").rpartition("/")
+    inside = f'<small class="file" title="{escape(place)}">{escape(place)}</small>' if place else ""
+    name = f'<div class="file" title="{escape(row.name)}">{escape(file)}{inside}</div>'
+    if row.error:
+        return (
+            f'<tr class="broken"><th scope="row"><div class="photo"><span class="none" aria-hidden="true">–</span>{name}</div>'
+            f'</th><td colspan="4"><b>Not read.</b> {escape(row.error)}</td></tr>'
+        )
+    top = row.top
+    kind = "" if top.malignancy == "benign" else f' <span class="kind">{top.malignancy}</span>'
+    others = ", ".join(f'<abbr title="{escape(BY_CODE[code].name)}">{code}</abbr>' for code in row.held)
+    checks = (
+        "<ul>"
+        + "".join(f'<li title="{escape(check.advice)}">{escape(check.finding)}</li>' for check in row.failed)
+        + "</ul>"
+        if row.failed
+        else '<span class="passed">passed</span>'
+    )
+    return (
+        f'<tr><th scope="row"><div class="photo"><img src="{thumbnail}" alt="" width="40" height="40">{name}</div></th>'
+        f"<td>{escape(top.name)}<br><small>{_percent(max(row.probabilities))}</small>{kind}</td>"
+        f'<td class="share"><span class="number">{_percent(row.malignant)}</span>'
+        f'<span class="track"><span style="width:{100 * row.malignant:.1f}%"></span></span></td>'
+        f"<td>{others}</td><td>{checks}</td></tr>"
+    )
+
+
+def _pager(page: int, pages: int, count: int) -> str:
+    if pages == 1:
+        return ""
+    first, last = page * PAGE_ROWS + 1, min(count, (page + 1) * PAGE_ROWS)
+
+    def button(key: str, word: str, to: int) -> str:
+        off = "" if 0 <= to < pages else " disabled"
+        return f'<button type="button" id="many-{key}" data-page="{to}"{off}>{word}</button>'
+
+    return (
+        f'<nav class="many-pager" aria-label="Pages of the table">{button("previous", "Previous", page - 1)}'
+        f'<span role="status">{first:,} to {last:,} of {count:,}</span>{button("next", "Next", page + 1)}</nav>'
+    )
+
+
+def agreement_html(found: Agreement) -> str:
+    """The figures of a batch whose dx is known."""
+    left_out = []
+    if found.unlabelled:
+        left_out.append(f"{found.unlabelled:,} read without a dx")
+    if found.unused:
+        left_out.append(f"{found.unused:,} dx without a photo that was read")
+    note = f" Left out: {'; '.join(left_out)}." if left_out else ""
+    classes = "".join(
+        f'<tr><th scope="row">{code}</th><td>{_figure(one["precision"])}</td><td>{_figure(one["recall"])}</td>'
+        f"<td>{_figure(one['f1'])}</td><td>{_figure(one['auc'])}</td><td>{one['photos']}</td></tr>"
+        for code, one in found.per_class.items()
+    )
+    counts = "".join(
+        f'<tr><th scope="row">{code}</th>'
+        + "".join(_count(count, sum(row), i == j) for j, count in enumerate(row))
+        + "</tr>"
+        for i, (code, row) in enumerate(zip(CODES, found.confusion_matrix, strict=True))
+    )
+    names = "".join(
+        f'<th scope="col"><abbr title="{escape(BY_CODE[code].name)}">{code}</abbr></th>' for code in CODES
+    )
+    return (
+        f'<section class="many-figures" aria-label="Evaluation"><h2 class="small-head">Evaluation of {found.n:,} photos with a '
+        f'dx</h2><p class="headline"><span>Accuracy <b>{_figure(found.accuracy)}</b></span> <span>Balanced accuracy '
+        f'<b>{_figure(found.balanced_accuracy)}</b></span></p><p class="mix">Photos of the data set that the network has '
+        f"learned from would flatter it.{note}</p>"
+        '<div class="pair"><table class="figures"><caption>By class</caption><thead><tr><th scope="col">dx</th><th scope="col">'
+        'Precision</th><th scope="col">Recall</th><th scope="col">F1</th><th scope="col">AUC</th><th scope="col">Photos</th>'
+        f"</tr></thead><tbody>{classes}</tbody></table>"
+        '<table class="figures"><caption>Confusion matrix (rows: dx, columns: most probable)</caption><thead><tr><td></td>'
+        f"{names}</tr></thead><tbody>{counts}</tbody></table></div></section>"
+    )
+
+
+def _count(count: int, of: int, right: bool) -> str:
+    shade = f' style="--share:{count / of:.2f}"' if count else ""
+    return f'<td class="count{" right" if right else ""}"{shade}>{count}</td>'
+
+
+def _figure(value: float | None) -> str:
+    """`.823`, as in the README's tables; a dash where it is undefined."""
+    return "–" if value is None else f"{value:.3f}".removeprefix("0")
+
+
+def _percent(share: float) -> str:
+    """`62.3 %`; no network is certain, so never 0 or 100."""
+    return f"{100 * min(max(share, 0.001), 0.999):.1f} %"
