@@ -174,16 +174,16 @@ def test_finished_network_presumes_the_training_lesions_class_mix(parts: tuple[D
     np.testing.assert_allclose(shifted - plain, np.tile(np.log(prior * 7), (len(plain), 1)), atol=1e-4)
 
 
-def past(*areas: float) -> list[Epoch]:
-    return [Epoch(i + 1, 1.0, 0.5, 0.5, area, 100.0, 1.0) for i, area in enumerate(areas)]
+def past(*losses: float) -> list[Epoch]:
+    return [Epoch(i + 1, 1.0, 0.5, 0.5, 0.5, loss, 100.0, 1.0) for i, loss in enumerate(losses)]
 
 
-@pytest.mark.parametrize("areas, epochs_left", [((0.9, 0.8, 0.8), 0), ((0.8, 0.9, 0.8), 1)])
+@pytest.mark.parametrize("losses, epochs_left", [((0.1, 0.2, 0.2), 0), ((0.2, 0.1, 0.2), 1)])
 def test_run_stops_when_patience_ends(
-    areas: tuple[float, ...], epochs_left: int, parts: tuple[Dataset, Dataset], tmp_path: Path
+    losses: tuple[float, ...], epochs_left: int, parts: tuple[Dataset, Dataset], tmp_path: Path
 ) -> None:
     trainer = Trainer(replace(SETTINGS, epochs=4, patience=2), *parts)
-    trainer.history = past(*areas)
+    trainer.history = past(*losses)
     train(trainer, tmp_path)
     assert len(trainer.history) == 3 + epochs_left
 
@@ -191,10 +191,10 @@ def test_run_stops_when_patience_ends(
 def test_weights_of_the_best_epoch_are_kept(parts: tuple[Dataset, Dataset]) -> None:
     trainer = Trainer(SETTINGS, *parts)
     untrained = trainer.best
-    trainer.history = past(1.1)  # an epoch that none can surpass
+    trainer.history = past(-0.1)  # an epoch that none can surpass
     trainer.run_epoch()
     assert all(map(np.array_equal, trainer.best, untrained))
-    trainer.history = past(0.0)
+    trainer.history = past(100.0)
     trainer.run_epoch()
     assert all(map(np.array_equal, trainer.best, trainer.averaged.get_weights()))
     assert not all(map(np.array_equal, trainer.best, untrained))

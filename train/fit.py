@@ -51,6 +51,7 @@ def train(trainer: Trainer, out: Path) -> None:
         print(
             f"epoch {epoch.epoch:3d}  loss {epoch.loss:.4f}  tune: accuracy {epoch.tune_accuracy:.4f}  "
             f"balanced accuracy {epoch.tune_balanced_accuracy:.4f}  macro AUC {epoch.tune_macro_auc:.4f}  "
+            f"log loss {epoch.tune_log_loss:.4f}  "
             f"{epoch.images_per_second:.0f} images/s  {epoch.seconds:.0f} s",
             flush=True,
         )
@@ -86,9 +87,9 @@ def uncalibrated(trainer: Trainer, name: str, command: str) -> Configuration:
 
 def _epochs_left(trainer: Trainer) -> Iterator[Epoch]:
     while len(trainer.history) < trainer.settings.epochs:
-        best = max(range(len(trainer.history)), key=lambda i: trainer.history[i].tune_macro_auc, default=0)
+        best = min(range(len(trainer.history)), key=lambda i: trainer.history[i].tune_log_loss, default=0)
         if len(trainer.history) - best > trainer.settings.patience:
-            print(f"no better macro AUC for {trainer.settings.patience} epochs: stopped early", flush=True)
+            print(f"no lower log loss for {trainer.settings.patience} epochs: stopped early", flush=True)
             return
         yield trainer.run_epoch()
 

@@ -71,7 +71,8 @@ def measure(
     plain = probabilities(report.logits, 1.0, 0.0, np.array(configuration.prior))
     with (folder / "history.csv").open(newline="", encoding="utf-8") as file:
         history = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
-    best = max(history, key=lambda epoch: epoch["tune_macro_auc"])
+    # Runs before 2026-11-25 recorded no log loss, and chose by the area.
+    best = max(history, key=lambda epoch: -epoch.get("tune_log_loss", -epoch["tune_macro_auc"]))
     points = configuration.operating_points
     return asdict(evaluate(report.labels, fixed.probabilities, report.lesion_ids)) | {
         "model": {

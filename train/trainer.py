@@ -12,14 +12,15 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from sklearn.metrics import accuracy_score, balanced_accuracy_score
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss
 from tqdm import tqdm
 
-from skinapp.classifier import Classifier, load
+from skinapp.classifier import Classifier, load, probabilities
 from skinapp.evaluation import macro_auc
 from skinapp.lesions import CODES
 from skinapp.preprocess import open_photo, to_pixels
 from train.augment import Augmentation, augment
+from train.calibrate import fit_temperature
 from train.dataset import Dataset, DatasetError
 from train.networks import CnnSettings, EfficientNetLite0Settings, build
 
@@ -53,7 +54,7 @@ class Settings:
     warmup: float = 1.0  # epochs of linear growth before the cosine
     sampling: float = 0.5  # classes are drawn in proportion to count ** sampling: 1 as they are, 0 all alike
     averaging: float = 0.998  # decay per step of the weights' exponential moving average
-    patience: int = 10  # epochs without a better macro AUC on tune lesions before the run stops early
+    patience: int = 10  # epochs without a lower log loss on tune lesions before the run stops early
     views: int = 8  # mirrored and turned copies averaged at prediction
     seed: int = 1
 
@@ -68,6 +69,7 @@ class Epoch:
     tune_accuracy: float
     tune_balanced_accuracy: float
     tune_macro_auc: float
+    tune_log_loss: float  # at the training photos' class mix, temperature fitted
     images_per_second: float
     seconds: float
 
@@ -123,9 +125,9 @@ class Trainer:
 
     @property
     def score(self) -> float:
-        """What the best epoch is chosen by. The area under the curve moves less by chance than balanced accuracy does
-        where a class has ten images."""
-        return max((epoch.tune_macro_auc for epoch in self.history), default=-1.0)
+        """What the best epoch is chosen by; less is better. The log loss hears every photo, where balanced accuracy and macro
+        AUC hang on the ten or twenty of the rarest classes."""
+        return min((epoch.tune_log_loss for epoch in self.history), default=math.inf)
 
     def run_epoch(self) -> Epoch:
         """Train for one epoch, measure on tune lesions, and keep the weights where they are the best so far."""
@@ -140,16 +142,20 @@ class Trainer:
         seconds = time.monotonic() - started
         scores = self.logits(self.tune)
         drawn_probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(scores))
+        natural = scores + np.log(self.prior / self.drawn)
+        temperature = fit_temperature(self.tune.labels, natural, 0.0, self.prior)
+        shown = probabilities(natural, temperature, 0.0, self.prior)
         epoch = Epoch(
             epoch=number + 1,
             loss=float(np.mean(losses)),
             tune_accuracy=float(accuracy_score(self.tune.labels, scores.argmax(1))),
             tune_balanced_accuracy=float(balanced_accuracy_score(self.tune.labels, scores.argmax(1))),
             tune_macro_auc=macro_auc(self.tune.labels, drawn_probabilities) or 0.0,
+            tune_log_loss=float(log_loss(self.tune.labels, shown, labels=range(len(CODES)))),
             images_per_second=self.steps * self.settings.batch / seconds,
             seconds=time.monotonic() - started,
         )
-        if epoch.tune_macro_auc > self.score:
+        if epoch.tune_log_loss < self.score:
             self.best = self.averaged.get_weights()
         self.history.append(epoch)
         return epoch
