@@ -2,9 +2,9 @@
 
 import gradio as gr
 
-from skinapp.page import api, lesion
+from skinapp.page import about, api, lesion, performance
 from skinapp.page.engine import Engine
-from skinapp.page.look import CSS, HEAD, THEME
+from skinapp.page.look import CSS, FIGURES_CSS, HEAD, THEME
 from skinapp.page.memory import forget_old_sessions
 from skinapp.preprocess import MOST_BYTES
 
@@ -20,6 +20,10 @@ def build() -> gr.Blocks:
         with gr.Tabs():
             with gr.Tab("One lesion", id="lesion"):
                 lesion.add(engine)
+            with gr.Tab("How good is it", id="performance"):
+                performance.add(engine)
+            with gr.Tab("About", id="about"):
+                about.add(engine)
         api.add(engine)
     return page.queue(default_concurrency_limit=4)
 
@@ -29,7 +33,7 @@ def launch(page: gr.Blocks) -> None:
     forget_old_sessions(page)
     page.launch(
         theme=THEME,
-        css=CSS,
+        css=CSS + FIGURES_CSS,
         head=HEAD,
         max_file_size=MOST_BYTES,
         footer_links=["api"],
