@@ -31,7 +31,7 @@ COLOURS = dict(zip(CODES, list(STAND_INS)[4:], strict=True))
 TARGET_NAMES = {"malignant": "malignant or premalignant", "melanoma": "melanoma"}
 TARGET_COLOURS = dict(zip(TARGETS, (ACCENT, OTHER), strict=True))
 FONT = 10.5  # points, and CSS pixels where the drawing is shown at its own size
-MARGINS = (44, 8, 10, 38)  # left, right, top, bottom: room for numbers and names of the axes
+MARGINS = (44, 14, 10, 38)  # left, right, top, bottom: room for numbers and names of the axes
 
 
 def roc(metrics: Metrics) -> str:

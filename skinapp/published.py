@@ -76,7 +76,7 @@ PUBLISHED: tuple[Published, ...] = (
 CAUTIONS: tuple[str, ...] = (
     (
         "Ours are validation lesions of the data set that the network was trained on: the same two clinics, other lesions. "
-        "The official test set also holds photos of clinics that HAM10000 has none of, and every network does worse there: "
+        "The official test set also holds photos of clinics that HAM10000 has none of, where networks do worse: "
         "compare with the rows split by lesion first."
     ),
     (

@@ -50,7 +50,7 @@ dataset, a large collection of multi-source dermatoscopic images of common pigme
 {_link(HAM10000, "doi:10.1038/sdata.2018.161")}</li><li>skinapp {escape(__version__)}, with the sha256 below.</li></ul>""",
     }
     sections = "".join(
-        f'<section class="card"><h3>{name}</h3>{text}</section>' for name, text in cards.items()
+        f'<section class="card"><h2>{name}</h2>{text}</section>' for name, text in cards.items()
     )
     return (
         f'<div id="about"><p class="notice"><strong>{escape(first)}.</strong> {escape(rest)}</p>'

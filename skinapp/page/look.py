@@ -31,7 +31,7 @@ THEME = gr.themes.Base(
 )
 
 CSS = """
-.gradio-container { max-width: 1240px !important; margin: 0 auto !important; padding-top: 12px !important; }
+.gradio-container { width: 100% !important; max-width: 1240px !important; margin: 0 auto !important; padding-top: 12px !important; }
 #head { display: flex; flex-wrap: wrap; align-items: baseline; gap: 4px 14px; }
 #head h1 { font-size: 1.5rem; font-weight: 650; margin: 0; color: var(--body-text-color); }
 #head p { margin: 0; color: var(--body-text-color-subdued); }
@@ -70,7 +70,7 @@ FIGURES_CSS = """
 .dark { --chart-text: #cbd5e1; --chart-faint: #475569; --chart-accent: #2dd4bf; --chart-other: #f0a53a;
   --chart-akiec: #5fb4ee; --chart-bcc: #f0b429; --chart-bkl: #2fc99b; --chart-df: #e8a3cc; --chart-mel: #ff8a66;
   --chart-nv: #e2e8f0; --chart-vasc: #9ad4f7; --shade: 20, 150, 138; }
-.view h3, #about h3 { font-size: .95rem; font-weight: 600; margin: 0 0 4px; color: var(--body-text-color); }
+.view h2, #about h2 { font-size: .95rem; font-weight: 600; margin: 0 0 4px; color: var(--body-text-color); }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(300px, 100%), 1fr)); gap: 10px; }
 .card { border: 1px solid var(--border-color-primary); border-radius: 8px; padding: 10px 14px;
   background: var(--block-background-fill); }
@@ -94,6 +94,7 @@ ul.mix { padding-left: 1.2em; }
 .columns > div { break-inside: avoid; margin-bottom: 6px; }
 .small { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(196px, 45%), 1fr)); gap: 4px 14px; }
 .scrolls { overflow-x: auto; }
+.view table, .view thead, .view tbody, .view tr { border: 0 !important; }
 .view table { width: 100%; border-collapse: collapse; font-size: .86rem; margin: 0; }
 .view caption { text-align: left; font-weight: 600; padding: 2px 0 4px; }
 .view th, .view td { border: 0; border-bottom: 1px solid var(--border-color-primary); padding: 4px 8px 4px 0; text-align: left;
@@ -101,8 +102,8 @@ ul.mix { padding-left: 1.2em; }
 .view thead th { color: var(--body-text-color-subdued); font-size: .8rem; }
 .view table.numbers td { font-variant-numeric: tabular-nums; white-space: nowrap; }
 .view table.words td { white-space: normal; }
-.view table.narrow th, .view table.narrow td { padding: 2px 8px 2px 0; font-size: .82rem; }
-.view table.groups .interval { margin: 0; width: 56px; }
+.view table.narrow th, .view table.narrow td { padding: 2px 6px 2px 0; font-size: .82rem; white-space: nowrap; }
+.view table.groups .interval { margin: 0; width: 52px; min-width: 0; }
 .view tr.ours > * { font-weight: 650; }
 .view small { color: var(--body-text-color-subdued); font-size: .78rem; }
 .view table.confusion th, .view table.confusion td { text-align: center; padding: 7px 4px; }
@@ -116,15 +117,16 @@ figure.drawn figcaption { font-weight: 600; font-size: .9rem; }
 .marked { position: relative; max-width: 560px; }
 .marked .mark { position: absolute; top: 3.3%; bottom: 12.7%; width: 2px; margin-left: -1px; background: var(--chart-text); }
 .thousand { display: flex; height: 16px; border-radius: 4px; overflow: hidden; margin: 8px 0 4px; gap: 1px; }
-.thousand i, .legend i { background: var(--chart-accent); }
+.thousand i, .legend i { background-color: var(--chart-accent); }
 .thousand i { min-width: 2px; }
-.thousand .missed, .legend .missed { background: var(--chart-mel); }
-.thousand .alarms, .legend .alarms { background: var(--chart-bcc);
+.thousand .missed, .legend .missed { background-color: var(--chart-mel); }
+.thousand .alarms, .legend .alarms { background-color: var(--chart-bcc);
   background-image: repeating-linear-gradient(45deg, #0000 0 4px, #fff6 4px 6px); }
-.thousand .spared, .legend .spared { background: var(--chart-faint); }
+.thousand .spared, .legend .spared { background-color: var(--chart-faint); }
 .legend { display: flex; flex-wrap: wrap; gap: 2px 14px; font-size: .85rem; }
 .legend i { display: inline-block; width: 10px; height: 10px; border-radius: 3px; margin-right: 5px; }
-.view a, #about a { color: var(--chart-accent); text-decoration: underline; }
+.view a, #about a { color: var(--chart-accent); text-decoration: underline; padding: 0; margin: 0; }
+button[role="tab"].selected { color: var(--chart-accent); }
 #about .card { font-size: .88rem; line-height: 1.45; }
 #about .card ul { margin: 4px 0 0; padding-left: 1.2em; }
 #about > .notice { margin-bottom: 10px; }

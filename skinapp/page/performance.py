@@ -37,6 +37,8 @@ FIGURES = {
     "melanoma_auc": ("Melanoma AUC", "how well melanoma is told from everything else"),
 }
 START = 95  # % sensitivity, where the slider stands at first
+DRAWING = '<p class="waiting">One moment.</p>'  # what stands in a view until it is first opened
+LESION_FILLS = "share of the photo that the lesion fills"  # a grouping of metrics.json
 ISIC = "https://api.isic-archive.com/images/"
 
 
@@ -72,9 +74,9 @@ def add(engine: Engine) -> None:
         ("Groups", groups_html),
         ("Damaged photos", corruptions_html),
         ("Mistakes", mistakes_html),
-        ("Others", comparison_html),
+        ("Compared", comparison_html),
     ]
-    with gr.Tabs(elem_id="figures"):
+    with gr.Tabs(elem_id="figures", overflow_behavior="wrap"):
         with gr.Tab("Overview"):
             first = gr.HTML(overview(engine.names[0]), elem_classes="view")
         with gr.Tab("Operating points") as points, gr.Row(equal_height=False):
@@ -83,13 +85,13 @@ def add(engine: Engine) -> None:
                     charts.OPERATING_RANGE[0], charts.OPERATING_RANGE[1] - 1, value=START, step=1, interactive=True,
                     label="Lesions to be found (sensitivity), %", elem_id="sensitivity",
                 )  # fmt: skip
-                drawing = gr.HTML(elem_classes="view")
+                drawing = gr.HTML(DRAWING, elem_classes="view")
             with gr.Column(scale=6, min_width=300):
                 costs = gr.HTML(elem_id="costs", elem_classes="view")
         shown = []
         for title, show in views:
             with gr.Tab(title) as tab:
-                place = gr.HTML(elem_classes="view")
+                place = gr.HTML(DRAWING, elem_classes="view")
             shown.append((tab, place, show))
 
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -181,14 +183,14 @@ def overview_html(found: dict[str, Metrics | str]) -> str:
             + f"</p>{_bar(own[key])}"
             for name, own in figures.items()
         )
-        cards.append(f'<section class="card"><h3>{title}</h3>{rows}<p class="mix">{meaning}</p></section>')
+        cards.append(f'<section class="card"><h2>{title}</h2>{rows}<p class="mix">{meaning}</p></section>')
     networks = "".join(f"<li>{_network(name, metrics)}</li>" for name, metrics in measured.items())
     some = next(iter(measured.values()))
     return (
         f'{refusals}<div class="cards">{"".join(cards)}</div><ul class="plain">{networks}</ul>'
         f'<p class="mix">{_provenance(some)} In brackets: 95 % intervals, from 1,000 bootstrap samples of whole lesions.</p>'
         '<p class="mix">All of this is measured on photos of two clinics, mostly of fair skin, of lesions that somebody chose to '
-        "photograph. Elsewhere expect less: see <i>Others</i>. Nothing here shows that reading the probabilities helps "
+        "photograph. Elsewhere expect less: see <i>Compared</i>. Nothing here shows that reading the probabilities helps "
         "anybody decide better.</p>"
     )
 
@@ -270,7 +272,7 @@ def explorer_html(metrics: Metrics, percent: float) -> str:
             card = _costs(point_figures(metrics, target, percent / 100))
         except NotMeasured as reason:
             card = f'<p class="waiting">{escape(str(reason))}</p>'
-        cards.append(f'<section class="card" data-target="{target}"><h3>{name}</h3>{card}</section>')
+        cards.append(f'<section class="card" data-target="{target}"><h2>{name}</h2>{card}</section>')
     return f'{place}<div class="stackedcards" role="status">{"".join(cards)}</div>'
 
 
@@ -307,11 +309,11 @@ def groups_html(metrics: Metrics) -> str:
     """Accuracy and the area for malignant or premalignant of each group."""
     names = {
         "dx_type": "How the class was established",
-        "share of the photo that the lesion fills": "Lesion fills",
+        LESION_FILLS: "Share of the photo that the lesion fills",
     }
     words = {"histo": "histology", "follow_up": "follow-up", "consensus": "consensus", "confocal": "confocal"}
     head = (
-        '<th scope="col">Photos <small>(malignant)</small></th><th scope="col" colspan="2">Accuracy</th>'
+        '<th scope="col">n <small>(malignant)</small></th><th scope="col" colspan="2">Accuracy</th>'
         '<th scope="col" colspan="2">AUC malignant</th>'
     )
     blocks: dict[str, list[str]] = {}
@@ -329,7 +331,8 @@ def groups_html(metrics: Metrics) -> str:
     if not blocks:
         return '<p class="waiting">No group has enough photos to say anything about it.</p>'
     tables = []
-    for by, rows in blocks.items():
+    # The longest table last, so that two columns come out about equally long.
+    for by, rows in sorted(blocks.items(), key=lambda block: len(block[1]) > 5 or block[0] == LESION_FILLS):
         title = names.get(by, by.capitalize())
         tables.append(
             _table(title, f'<tr><th scope="col">Group</th>{head}</tr>', rows, "numbers narrow groups")
