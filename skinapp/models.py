@@ -57,6 +57,12 @@ def title(folder: Path) -> str:
     return f"{shown} (balanced accuracy {balanced}, AUC {area})"
 
 
+def sha256(folder: Path) -> str:
+    """The sha256 of a model's weights as its configuration has it; empty where it cannot be read."""
+    recorded = _read(folder / "config.json").get("sha256", {})
+    return str(recorded.get("weights.npz", "")) if isinstance(recorded, dict) else ""
+
+
 def _read(path: Path) -> dict[str, Any]:
     """A JSON file, or nothing: a folder that cannot be read at all is refused when the model is loaded."""
     try:

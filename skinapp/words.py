@@ -45,7 +45,7 @@ def cost_sentence(reading: Reading, sensitivity: float) -> str:
     cost = measured.cost(reading.classifier.folder, "malignant", sensitivity)
     if cost is None:
         return ""
-    return (
-        f"This point found {percent(cost.sensitivity)} of such lesions of the data set, and flagged "
-        f"{cost.flagged_in_vain:.1f} benign ones for each."
-    )
+    found, vain = cost.sensitivity.value, cost.false_alarms_per_find.value
+    if found is None or vain is None:
+        return ""
+    return f"This point found {percent(found)} of such lesions of the data set, and flagged {vain:.1f} benign ones for each."

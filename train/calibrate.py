@@ -10,6 +10,7 @@ The sets and operating points are quantiles of scores of the photos they are fit
 own quantile, as split-conformal prediction has it (Vovk 2005; Angelopoulos & Bates 2021, arXiv:2107.07511).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -109,12 +110,14 @@ def fit_sets(labels: np.ndarray, shown: np.ndarray, coverage: float = COVERAGE) 
     return tuple(float(np.ceil((fallback if value is None else value) * 1e4) / 1e4) for value in own)
 
 
-def fit_operating_points(labels: np.ndarray, shown: np.ndarray) -> tuple[OperatingPoint, ...]:
+def fit_operating_points(
+    labels: np.ndarray, shown: np.ndarray, sensitivities: Sequence[float] = SENSITIVITIES
+) -> tuple[OperatingPoint, ...]:
     """For each target and sensitivity, the highest threshold that reaches it. Arguments as for `fit_sets`."""
     points = []
     for target, codes in TARGETS.items():
         positive = np.isin(labels, [CODES.index(code) for code in codes])
-        for sensitivity in SENSITIVITIES:
+        for sensitivity in sensitivities:
             furthest = _conformal_quantile(-target_probability(shown, target)[positive], sensitivity)
             # Too few lesions for this sensitivity: every one that the photos show is flagged, and nothing is promised.
             threshold = 0.0 if furthest is None else np.floor(-furthest * 1e5) / 1e5
@@ -134,7 +137,9 @@ def calibrate_model(folder: Path) -> None:
     fit_configuration(configuration, read_validation(folder).part("tune")).write(folder)
 
 
-def fit_configuration(configuration: Configuration, validation: Validation) -> Configuration:
+def fit_configuration(
+    configuration: Configuration, validation: Validation, sensitivities: Sequence[float] = SENSITIVITIES
+) -> Configuration:
     """The configuration with everything above fitted to these photos."""
     fitted = calibrate(validation.labels, validation.logits, np.array(configuration.prior))
     calibrated = replace(configuration, temperature=fitted.temperature, tau=fitted.tau)
@@ -143,7 +148,7 @@ def fit_configuration(configuration: Configuration, validation: Validation) -> C
         calibrated,
         set_coverage=COVERAGE,
         set_thresholds=fit_sets(validation.labels, shown),
-        operating_points=fit_operating_points(validation.labels, shown),
+        operating_points=fit_operating_points(validation.labels, shown, sensitivities),
     )
 
 
@@ -156,11 +161,13 @@ def answers(configuration: Configuration, logits: np.ndarray) -> Answers:
     )
 
 
-def cross_fitted(configuration: Configuration, validation: Validation) -> Answers:
+def cross_fitted(
+    configuration: Configuration, validation: Validation, sensitivities: Sequence[float] = SENSITIVITIES
+) -> Answers:
     """Answers for all validation photos, each half's by constants fitted to the other half."""
     halves = {}
     for part, other in (("tune", "report"), ("report", "tune")):
-        fitted = fit_configuration(configuration, validation.part(other))
+        fitted = fit_configuration(configuration, validation.part(other), sensitivities)
         halves[part] = answers(fitted, validation.part(part).logits)
     parts = validation.parts
     joined = {}

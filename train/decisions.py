@@ -7,7 +7,7 @@ import numpy as np
 
 from skinapp.decision import TARGETS, OperatingPoint
 from skinapp.lesions import CODES
-from train.evaluate import resampled
+from train.evaluate import resample_counts, resampled
 
 Interval = tuple[float, float]
 
@@ -76,19 +76,13 @@ def measure_points(
     fixed: bool,
 ) -> list[PointFigures]:
     """labels: int (N,); flags: bool (N, P); lesions: N ids; points: P of them; fixed: one threshold held for all photos."""
+    drawn = resample_counts(lesions)
+    once = np.ones((1, len(labels)))
     measured = []
     for column, point in zip(flags.T, points, strict=True):
         positive = np.isin(labels, [CODES.index(code) for code in TARGETS[point.target]])
-
-        def shares(rows: np.ndarray, flag: np.ndarray = column, truth: np.ndarray = positive) -> list[float]:
-            flagged, right = flag[rows], truth[rows]
-            found = int((flagged & right).sum())
-            alarms = int((flagged & ~right).sum())
-            return [_mean(flagged[right]), _mean(~flagged[~right]), alarms / found if found else np.nan]
-
-        figures = shares(np.arange(len(labels)))
-        sensitivity, specificity, alarms = (None if np.isnan(figure) else figure for figure in figures)
-        intervals = _intervals(shares, lesions)
+        ((sensitivity, specificity, alarms),) = _shares(once, column, positive).tolist()
+        intervals = _percentiles(_shares(drawn, column, positive))
         measured.append(
             PointFigures(
                 target=point.target,
@@ -96,19 +90,41 @@ def measure_points(
                 threshold=point.threshold if fixed else None,
                 photos=len(labels),
                 positive=int(positive.sum()),
-                sensitivity=sensitivity,
+                sensitivity=_defined(sensitivity),
                 sensitivity_interval=intervals[0],
-                specificity=specificity,
+                specificity=_defined(specificity),
                 specificity_interval=intervals[1],
-                false_alarms_per_find=alarms,
+                false_alarms_per_find=_defined(alarms),
                 false_alarms_per_find_interval=intervals[2],
             )
         )
     return measured
 
 
+def _shares(counts: np.ndarray, flagged: np.ndarray, positive: np.ndarray) -> np.ndarray:
+    """Sensitivity, specificity and false alarms per find of R samples. counts: float (R, N), how often each photo is in them;
+    flagged, positive: bool (N,) -> float (R, 3), NaN where undefined."""
+    kinds = np.stack(
+        [flagged & positive, positive, ~flagged & ~positive, ~positive, flagged & ~positive], axis=1
+    )
+    found, right, spared, others, alarms = (counts @ kinds).T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = np.stack(
+            [found / right, spared / others, np.where(found > 0, alarms / found, np.nan)], axis=1
+        )
+    return shares
+
+
+def _defined(figure: float) -> float | None:
+    return None if np.isnan(figure) else figure
+
+
 def _intervals(figures: Callable[[np.ndarray], list[float]], lesions: Sequence[str]) -> list[Interval | None]:
-    drawn = np.array([figures(rows) for rows in resampled(lesions)])
+    return _percentiles(np.array([figures(rows) for rows in resampled(lesions)]))
+
+
+def _percentiles(drawn: np.ndarray) -> list[Interval | None]:
+    """95 % of each column of float (R, K), NaN left out."""
     defined = [column[~np.isnan(column)] for column in drawn.T]
     return [tuple(np.percentile(c, [2.5, 97.5]).tolist()) if len(c) else None for c in defined]
 

@@ -87,6 +87,11 @@ def resampled(lesions: Sequence[str]) -> Iterator[np.ndarray]:
         yield np.concatenate([groups[i] for i in resample(np.arange(len(groups)), random_state=random)])
 
 
+def resample_counts(lesions: Sequence[str]) -> np.ndarray:
+    """How often each row is in each of those samples: float64 (RESAMPLES, N), so that a product with it counts."""
+    return np.stack([np.bincount(rows, minlength=len(lesions)) for rows in resampled(lesions)]).astype(float)
+
+
 def table(evaluation: Evaluation) -> str:
     """The evaluation as text for a terminal."""
 

@@ -7,6 +7,7 @@ python -m train.report --model runs/cnn   # one folder of your own
 import argparse
 import csv
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -21,6 +22,7 @@ from skinapp.models import MODELS, ModelError
 from train import figures
 from train.calibrate import Answers, answers, calibrate_model, cross_fitted, error_by_chance
 from train.corruptions import read_corruptions
+from train.curves import curves
 from train.decisions import SetFigures, measure_points, measure_sets
 from train.dermatoscopic import read_dermatoscopic
 from train.evaluate import evaluate
@@ -39,9 +41,7 @@ def write_report(folder: Path) -> None:
     validation = read_validation(folder)
     crossed = cross_fitted(configuration, validation)
     metrics = measure(folder, configuration, validation, crossed)
-    (folder / "metrics.json").write_text(
-        json.dumps(metrics, indent=2, allow_nan=False) + "\n", encoding="utf-8"
-    )
+    (folder / "metrics.json").write_text(as_text(metrics), encoding="utf-8")
     figures.learning_curves(folder / "history.csv", folder / "learning_curves.png")
     figures.confusion_matrix(
         metrics["confusion_matrix"],
@@ -110,6 +110,7 @@ def measure(
                 asdict(p) for p in measure_points(labels, crossed.flags, lesions, points, False)
             ],
         },
+        "curves": curves(configuration, validation, crossed),
         "groups": [asdict(group) for group in by_group(validation.photos, labels, crossed.probabilities)],
         "mistakes": [asdict(m) for m in mistakes(validation.photos, labels, crossed.probabilities)],
         "corruptions": [asdict(row) for row in read_corruptions(folder)],
@@ -117,6 +118,12 @@ def measure(
         "dermatoscopic": [asdict(row) for row in read_dermatoscopic(folder)],
         "similar": [asdict(row) for row in read_similar(folder)],
     }
+
+
+def as_text(metrics: Mapping[str, Any]) -> str:
+    """metrics.json, a list of numbers on one line. Raises ValueError for what JSON has no word for."""
+    spread = json.dumps(metrics, indent=2, allow_nan=False)
+    return re.sub(r"\[([^\[\]{}\"]*)\]", lambda found: f"[{' '.join(found[1].split())}]", spread) + "\n"
 
 
 def _as_dicts(rows: Mapping[str, SetFigures]) -> dict[str, Any]:
@@ -144,7 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             calibrate_model(folder)
             write_report(folder)
             metrics[folder.name] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        (MODELS / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+        (MODELS / "metrics.json").write_text(as_text(metrics), encoding="utf-8")
         for document in (MODELS / "README.md", ROOT / "README.md"):
             text = document.read_text(encoding="utf-8")
             text = with_tables(text, metrics)

@@ -2,9 +2,9 @@
 
 import gradio as gr
 
-from skinapp.page import api, lesion, many
+from skinapp.page import about, api, lesion, many, performance
 from skinapp.page.engine import Engine
-from skinapp.page.look import CSS, HEAD, THEME, head_html
+from skinapp.page.look import CSS, FIGURES_CSS, HEAD, MANY_CSS, THEME, head_html
 from skinapp.page.memory import forget_old_sessions
 from skinapp.page.similar import CSS as CASES_CSS
 from skinapp.sources import MOST_ARCHIVE_BYTES
@@ -24,6 +24,10 @@ def build() -> gr.Blocks:
                 lesion.add(engine)
             with gr.Tab("Many photos", id="many"):
                 many.add(engine)
+            with gr.Tab("How good is it", id="performance"):
+                performance.add(engine)
+            with gr.Tab("About", id="about"):
+                about.add(engine)
         api.add(engine)
     return page.queue(default_concurrency_limit=4)
 
@@ -33,7 +37,7 @@ def launch(page: gr.Blocks) -> None:
     forget_old_sessions(page)
     page.launch(
         theme=THEME,
-        css=CSS + CASES_CSS,
+        css=CSS + FIGURES_CSS + MANY_CSS + CASES_CSS,
         head=HEAD,
         max_file_size=MOST_ARCHIVE_BYTES,  # of a photo, `open_photo` takes less
         footer_links=["api"],
