@@ -19,7 +19,7 @@ def build() -> gr.Blocks:
         title="skinapp", analytics_enabled=False, delete_cache=(KEPT_SECONDS, KEPT_SECONDS), fill_width=True
     ) as page:
         gr.HTML(head_html(), elem_id="head")
-        with gr.Tabs():
+        with gr.Tabs(elem_id="main-tabs"):
             with gr.Tab("One lesion", id="lesion"):
                 lesion.add(engine)
             with gr.Tab("Many photos", id="many"):

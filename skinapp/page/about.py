@@ -4,7 +4,7 @@ from html import escape
 
 import gradio as gr
 
-from skinapp import NOTICE, __version__
+from skinapp import __version__
 from skinapp.lesions import CLASSES
 from skinapp.models import model_folders, sha256, title
 from skinapp.page.engine import Engine
@@ -27,7 +27,6 @@ def about_html(models: dict[str, str]) -> str:
     weights = "".join(
         f"<dt>{escape(name)}</dt><dd><code>{escape(digest)}</code></dd>" for name, digest in models.items()
     )
-    first, rest = NOTICE.split(". ", 1)
     cards = {
         "What it is for": f"""<p>Research, teaching, and comparison with other methods on the same lesions. It gives a dermatoscopic
 photo seven probabilities, one for each of: {escape(classes)}.</p>""",
@@ -53,8 +52,7 @@ dataset, a large collection of multi-source dermatoscopic images of common pigme
         f'<section class="card"><h2>{name}</h2>{text}</section>' for name, text in cards.items()
     )
     return (
-        f'<div id="about"><p class="notice"><strong>{escape(first)}.</strong> {escape(rest)}</p>'
-        f'<div class="cards">{sections}</div><dl class="versions"><dt>skinapp</dt><dd>{escape(__version__)}</dd>{weights}</dl></div>'
+        f'<div id="about"><div class="cards">{sections}</div><dl class="versions"><dt>skinapp</dt><dd>{escape(__version__)}</dd>{weights}</dl></div>'
     )
 
 

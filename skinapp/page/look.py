@@ -141,7 +141,10 @@ figure.saliency figcaption { margin: 6px auto 0; font-size: .8rem; line-height: 
 .ends { display: flex; justify-content: space-between; color: var(--body-text-color-subdued); }
 footer { opacity: 1 !important; margin: 0 !important; padding: 4px 0 !important; }
 .gradio-container main { padding-bottom: 4px !important; }
-@media (max-width: 640px) { .sentence { font-size: 1.05rem; } }
+@media (max-width: 640px) {
+  .sentence { font-size: 1.05rem; }
+  #main-tabs > .tab-wrapper button[role=tab] { padding: 6px 7px; font-size: .82rem; }  /* all four beside each other */
+}
 """
 
 # Tables, cards and drawings of the tabs "How good is it" and "About". Colours for the colour-blind: Okabe & Ito, darker or
