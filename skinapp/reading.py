@@ -105,7 +105,11 @@ class Reading:
 def read(source: bytes | str | PathLike[str], classifier: Classifier) -> Reading:
     """Decode a photo and run the network once. source: an image file's bytes or path. Raises PhotoError."""
     photo = open_photo(source)
-    prediction = classifier(photo)
+    return reading_of(photo, classifier(photo), classifier)
+
+
+def reading_of(photo: Image.Image, prediction: Prediction, classifier: Classifier) -> Reading:
+    """What is known of a photo once the network has run on it. photo: from `open_photo`; prediction: this classifier's."""
     square = centre_square(photo)
     square.thumbnail((SHOWN_SIDE, SHOWN_SIDE), Image.Resampling.LANCZOS)
     return Reading(square, prediction, classifier)

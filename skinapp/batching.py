@@ -1,0 +1,113 @@
+"""One thread runs the networks over all photos that wait: many requests at once cost little more than a few."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from skinapp.preprocess import to_input
+from skinapp.service.metrics import BATCH_PHOTOS, PHASE_SECONDS
+
+if TYPE_CHECKING:  # importing it for real loads TensorFlow
+    from skinapp.classifier import Classifier, Prediction
+
+MOST_TOGETHER = 16  # photos in one run: times eight views, what two cores digest best
+
+
+@dataclass
+class _Waiting:
+    classifier: Classifier
+    batch: np.ndarray  # float32 (1, S, S, 3)
+    answer: Future[Prediction] = field(default_factory=Future)
+    since: float = field(default_factory=time.perf_counter)
+
+
+class Batcher:
+    """Runs what waits. A photo that comes while nothing runs is run at once, alone; those that come meanwhile, together."""
+
+    def __init__(self) -> None:
+        self._queue: deque[_Waiting] = deque()
+        self._filled = threading.Condition()
+        threading.Thread(target=self._run, name="network", daemon=True).start()
+
+    def predict(self, photo: Image.Image, classifier: Classifier, seconds: float) -> Prediction:
+        """What `classifier(photo)` gives. photo: RGB Pillow image of any shape. Raises TimeoutError after `seconds`."""
+        configuration = classifier.configuration
+        waiting = _Waiting(classifier, to_input(photo, configuration.input_size, configuration.resampling))
+        with self._filled:
+            self._queue.append(waiting)
+            self._filled.notify()
+        try:
+            return waiting.answer.result(seconds)
+        except TimeoutError:
+            waiting.answer.cancel()  # nobody waits for it: the network need not see it
+            raise
+
+    def _run(self) -> None:
+        while True:
+            together = self._next()
+            start = time.perf_counter()
+            for waiting in together:
+                PHASE_SECONDS.labels("queue").observe(start - waiting.since)
+            _answer(together)
+            PHASE_SECONDS.labels("network").observe(time.perf_counter() - start)
+            BATCH_PHOTOS.observe(len(together))
+
+    def _next(self) -> list[_Waiting]:
+        """The photos that have waited longest, all for the same network; waits where there are none."""
+        with self._filled:
+            while True:
+                while not self._queue:
+                    self._filled.wait()
+                first, together, others = self._queue[0].classifier, [], []
+                while self._queue and len(together) < MOST_TOGETHER:
+                    waiting = self._queue.popleft()
+                    if waiting.classifier is not first:
+                        others.append(waiting)
+                    elif waiting.answer.set_running_or_notify_cancel():
+                        together.append(waiting)
+                self._queue.extendleft(reversed(others))
+                if together:
+                    return together
+
+
+def _answer(together: list[_Waiting]) -> None:
+    """Run the network once; where that fails, once a photo, so that one cannot spoil the others' answers."""
+    try:
+        predictions = predictions_of(
+            together[0].classifier, np.concatenate([waiting.batch for waiting in together])
+        )
+    except Exception as error:  # noqa: BLE001  # whatever it is, somebody waits for an answer
+        if len(together) == 1:
+            together[0].answer.set_exception(error)
+            return
+        for waiting in together:
+            _answer([waiting])
+        return
+    for waiting, prediction in zip(together, predictions, strict=True):
+        waiting.answer.set_result(prediction)
+
+
+def predictions_of(classifier: Classifier, batch: np.ndarray) -> list[Prediction]:
+    """One forward pass over several photos. batch: float32 (N, S, S, 3) in [0, 255] -> N predictions."""
+    from skinapp.classifier import Prediction
+
+    features, logits, pooled = (output.numpy() for output in classifier.forward(batch))
+    shown = classifier.configuration.probabilities(logits)
+    scores = classifier.gaussian.scores(pooled) if classifier.gaussian else [None] * len(batch)
+    return [
+        Prediction(
+            tuple(float(p) for p in shown[i]),
+            batch[i : i + 1],
+            features[i : i + 1].copy(),  # a view would keep the whole batch alive
+            None if scores[i] is None else float(scores[i]),
+        )
+        for i in range(len(batch))
+    ]
