@@ -66,7 +66,9 @@ class Batcher:
             while True:
                 while not self._queue:
                     self._filled.wait()
-                first, together, others = self._queue[0].classifier, [], []
+                first = self._queue[0].classifier
+                together: list[_Waiting] = []
+                others: list[_Waiting] = []
                 while self._queue and len(together) < MOST_TOGETHER:
                     waiting = self._queue.popleft()
                     if waiting.classifier is not first:
@@ -101,13 +103,13 @@ def predictions_of(classifier: Classifier, batch: np.ndarray) -> list[Prediction
 
     features, logits, pooled = (output.numpy() for output in classifier.forward(batch))
     shown = classifier.configuration.probabilities(logits)
-    scores = classifier.gaussian.scores(pooled) if classifier.gaussian else [None] * len(batch)
+    scores = classifier.gaussian.scores(pooled) if classifier.gaussian else None
     return [
         Prediction(
             tuple(float(p) for p in shown[i]),
             batch[i : i + 1],
             features[i : i + 1].copy(),  # a view would keep the whole batch alive
-            None if scores[i] is None else float(scores[i]),
+            None if scores is None else float(scores[i]),
         )
         for i in range(len(batch))
     ]

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import gradio as gr
 from fastapi import FastAPI
+from gradio.routes import App as GradioApp
+from starlette.routing import Mount
 
 from skinapp.page import api, lesion, rest
 from skinapp.page.engine import Engine
@@ -47,7 +49,9 @@ def launch(page: gr.Blocks, engine: Engine, settings: Settings, uploads: Path) -
         pwa=False,
         show_error=False,
     )
-    gradio = next(route.app for route in app.routes if getattr(route, "app", None) and route.path == "")
+    gradio = next(
+        route.app for route in app.routes if isinstance(route, Mount) and isinstance(route.app, GradioApp)
+    )
     # What `launch` of Gradio would do: without it, Gradio does not check which files an event names.
     page.app = page.server_app = gradio
     page.has_launched = True

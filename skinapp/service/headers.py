@@ -23,7 +23,7 @@ def policy(nonce: str, on_space: bool) -> str:
             "connect-src 'self' data: blob:",
             "worker-src 'self' blob:",
             "manifest-src 'self'",
-            "base-uri 'none'",
+            "base-uri 'self'",
             "form-action 'self'",
             f"frame-ancestors {frames}",
         )

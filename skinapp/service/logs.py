@@ -5,6 +5,7 @@ import os
 import sys
 import traceback
 from types import TracebackType
+from typing import Any
 
 _LOGGER = logging.getLogger("skinapp")
 
@@ -12,9 +13,8 @@ _LOGGER = logging.getLogger("skinapp")
 class _Formatter(logging.Formatter):
     """Names the kind of an exception and where it came from; its text may quote what a client sent."""
 
-    def formatException(self, ei: object) -> str:
-        kind, _, trace = ei  # type: ignore[misc]
-        return _place(kind, trace)
+    def formatException(self, ei: Any) -> str:
+        return _place(ei[0], ei[2])
 
 
 def configure() -> None:

@@ -49,7 +49,7 @@ class Ledger:
         self._guard = threading.Lock()
         self._owners: dict[str, set[str]] = {}
         self._sessions: dict[str, tuple[str, float]] = {}
-        self._public = frozenset(str(path) for path in _files(self.folder))
+        self._public = frozenset(str(path) for path in _files(self.folder) if path.name != LOCK)
 
     def tell(self, path: str, owner: str) -> None:
         """The server has told `owner` of a file."""
@@ -97,8 +97,8 @@ class Ledger:
             except OSError:
                 continue
         with self._guard:
-            for path in [path for path in self._owners if not os.path.lexists(path)]:
-                del self._owners[path]
+            for gone in [name for name in self._owners if not os.path.lexists(name)]:
+                del self._owners[gone]
             old = time.monotonic() - 3600
             for session in [name for name, (_, used) in self._sessions.items() if used < old]:
                 del self._sessions[session]
