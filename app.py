@@ -3,21 +3,44 @@
 import os
 import signal
 import sys
-import tempfile
+
+from skinapp.service.uploads import PrivateFolder
 
 # Both before Gradio is imported: nothing is sent anywhere, and uploads lie in a folder of our own that dies with us.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-_uploads = tempfile.TemporaryDirectory(prefix="skinapp-")
-os.environ["GRADIO_TEMP_DIR"] = _uploads.name
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # an orderly end, in which the folder is removed
+uploads = PrivateFolder()
+os.environ["GRADIO_TEMP_DIR"] = str(uploads.path)
+
+
+def end(status: int = 0) -> None:
+    """Remove the uploads and end, at once: TensorFlow may still be loading in a thread that nothing stops."""
+    uploads.remove()
+    sys.stdout.flush()
+    os._exit(status)
+
+
+for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, lambda *_: end())
 
 from skinapp.models import ModelError
 from skinapp.page import build, launch
-
-try:
-    demo = build()
-except ModelError as error:
-    sys.exit(f"skinapp cannot start: {error}")
+from skinapp.page.engine import Engine
+from skinapp.service import logs
+from skinapp.service.settings import SettingError, Settings
 
 if __name__ == "__main__":
-    launch(demo)
+    try:
+        logs.configure()
+        settings = Settings.from_environment()
+        engine = Engine(settings)
+        launch(build(engine), engine, settings, uploads.path)
+    except (ModelError, SettingError) as error:
+        print(f"skinapp cannot start: {error}", file=sys.stderr)
+        end(1)
+    except OSError as error:
+        print(
+            f"skinapp cannot start: it cannot listen there ({error.strerror}): set GRADIO_SERVER_PORT to a free port.",
+            file=sys.stderr,
+        )
+        end(1)
+    end()

@@ -210,7 +210,7 @@ class Classifier:
             Prediction(
                 tuple(shown[i]),
                 batch[i : i + 1],
-                features[i : i + 1],
+                features[i : i + 1].copy(),  # a view would keep the whole batch alive
                 scores[i],
                 last[i] if self.embeds else None,
             )

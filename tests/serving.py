@@ -20,6 +20,13 @@ STARTS_WITHIN = 120.0  # seconds; a busy machine takes long over its first impor
 @contextmanager
 def running_app(log: Path, **environment: str) -> Iterator[str]:
     """Start `python app.py` on a free port and stop it afterwards. Returns its address; its output goes to `log`."""
+    with running_process(log, **environment) as (address, _):
+        yield address
+
+
+@contextmanager
+def running_process(log: Path, **environment: str) -> Iterator[tuple[str, subprocess.Popen]]:
+    """The same, and the process itself, which the test may end."""
     port = free_port()
     settings = {"GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port), "NO_PROXY": "127.0.0.1"}
     with log.open("wb") as output:
@@ -33,7 +40,7 @@ def running_app(log: Path, **environment: str) -> Iterator[str]:
         address = f"http://127.0.0.1:{port}"
         try:
             _wait_for(address, process, log)
-            yield address
+            yield address, process
         finally:
             process.terminate()
             process.wait(30)
@@ -72,8 +79,17 @@ def _wait_for(address: str, process: subprocess.Popen, log: Path) -> None:
         if process.poll() is not None:
             break
         try:
-            httpx.get(address, timeout=5).raise_for_status()
+            httpx.get(f"{address}/health", timeout=5).raise_for_status()
             return
         except httpx.HTTPError:
             time.sleep(0.2)
     raise RuntimeError(f"The app did not start:\n{log.read_text(errors='replace')}")
+
+
+def wait_until_ready(address: str) -> None:
+    """Until the models are loaded and gave their known answers."""
+    deadline = time.monotonic() + STARTS_WITHIN
+    while httpx.get(f"{address}/ready", timeout=30).status_code != 200:
+        if time.monotonic() > deadline:
+            raise RuntimeError("The models did not load in time.")
+        time.sleep(0.2)

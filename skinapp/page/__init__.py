@@ -1,23 +1,26 @@
 """The Gradio page. It paints before TensorFlow is loaded, which happens in the background meanwhile."""
 
-import gradio as gr
+from pathlib import Path
 
-from skinapp.page import about, api, lesion, many, performance
+import gradio as gr
+from fastapi import FastAPI
+from gradio.routes import App as GradioApp
+from starlette.routing import Mount
+
+from skinapp.page import about, api, lesion, many, performance, rest
 from skinapp.page.engine import Engine
 from skinapp.page.look import CSS, FIGURES_CSS, HEAD, MANY_CSS, THEME, head_html
-from skinapp.page.memory import forget_old_sessions
+from skinapp.page.memory import empty_folder, forget_old_sessions
 from skinapp.page.similar import CSS as CASES_CSS
+from skinapp.service import server
+from skinapp.service.settings import Settings
+from skinapp.service.uploads import Ledger
 from skinapp.sources import MOST_ARCHIVE_BYTES
 
-KEPT_SECONDS = 300  # Gradio looks this often for files older than this: an upload lives ten minutes at most
 
-
-def build() -> gr.Blocks:
-    """The whole page, and the start of loading the models. Raises ModelError where no model folder is to be found."""
-    engine = Engine()
-    with gr.Blocks(
-        title="skinapp", analytics_enabled=False, delete_cache=(KEPT_SECONDS, KEPT_SECONDS), fill_width=True
-    ) as page:
+def build(engine: Engine) -> gr.Blocks:
+    """The whole page."""
+    with gr.Blocks(title="skinapp", analytics_enabled=False, fill_width=True) as page:
         gr.HTML(head_html(), elem_id="head")
         with gr.Tabs(elem_id="main-tabs"):
             with gr.Tab("One lesion", id="lesion"):
@@ -29,13 +32,20 @@ def build() -> gr.Blocks:
             with gr.Tab("About", id="about"):
                 about.add(engine)
         api.add(engine)
-    return page.queue(default_concurrency_limit=4)
+    return page.queue(default_concurrency_limit=4, max_size=engine.settings.waiting)
 
 
-def launch(page: gr.Blocks) -> None:
-    """Serve the page until the process ends."""
-    forget_old_sessions(page)
-    page.launch(
+def launch(page: gr.Blocks, engine: Engine, settings: Settings, uploads: Path) -> None:
+    """Serve the page and the plain routes until the process is told to end. uploads: GRADIO_TEMP_DIR.
+
+    Raises OSError where nobody can listen at the address of the settings.
+    """
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.include_router(rest.router(engine))
+    gr.mount_gradio_app(
+        app,
+        page,
+        path="/",
         theme=THEME,
         css=CSS + FIGURES_CSS + MANY_CSS + CASES_CSS,
         head=HEAD,
@@ -44,4 +54,17 @@ def launch(page: gr.Blocks) -> None:
         run_history=False,  # it would keep readings in the browser
         enable_monitoring=False,  # it answers anybody
         ssr_mode=False,
+        mcp_server=False,
+        pwa=False,
+        show_error=False,
     )
+    gradio = next(
+        route.app for route in app.routes if isinstance(route, Mount) and isinstance(route.app, GradioApp)
+    )
+    # What `launch` of Gradio would do: without it, Gradio does not check which files an event names.
+    page.app = page.server_app = gradio
+    page.has_launched = True
+    ledger = Ledger(uploads)
+    forget_old_sessions(page)
+    empty_folder(page, ledger)
+    server.serve(app, settings, ledger, gradio.stop_event.set)

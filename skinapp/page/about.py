@@ -51,9 +51,7 @@ dataset, a large collection of multi-source dermatoscopic images of common pigme
     sections = "".join(
         f'<section class="card"><h2>{name}</h2>{text}</section>' for name, text in cards.items()
     )
-    return (
-        f'<div id="about"><div class="cards">{sections}</div><dl class="versions"><dt>skinapp</dt><dd>{escape(__version__)}</dd>{weights}</dl></div>'
-    )
+    return f'<div id="about"><div class="cards">{sections}</div><dl class="versions"><dt>skinapp</dt><dd>{escape(__version__)}</dd>{weights}</dl></div>'
 
 
 def _link(address: str, words: str) -> str:

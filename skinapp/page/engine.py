@@ -1,10 +1,15 @@
-"""Loads TensorFlow and the models in the background, so that the page paints first."""
+"""Loads TensorFlow and the models in the background, so that the page paints first, and reads photos with them."""
 
 from __future__ import annotations
 
+import math
 import os
 import sys
-from concurrent.futures import Future, ThreadPoolExecutor
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,38 +17,52 @@ from typing import TYPE_CHECKING
 import matplotlib.pyplot  # noqa: F401
 from PIL import Image
 
+from skinapp.batching import Batcher
 from skinapp.lesions import CODES
 from skinapp.models import model_folders, title
-from skinapp.preprocess import Frame, open_photo
+from skinapp.preprocess import Frame, PhotoError, open_photo
+from skinapp.service.metrics import PHASE_SECONDS, PHOTOS, WAITING
+from skinapp.service.settings import Settings
 
 if TYPE_CHECKING:  # importing them for real loads TensorFlow
     from skinapp.classifier import Classifier
     from skinapp.reading import Reading
+
+DECODERS = os.cpu_count() or 1  # photos unpacked at once: each may take 150 MB
 
 
 class UnknownModel(ValueError):
     """A model name that is not on offer; its text names those that are."""
 
 
+class Busy(PhotoError):
+    """More photos wait than will be read soon; its text says when to try again, `seconds` as a number."""
+
+    def __init__(self, seconds: int):
+        super().__init__(f"The service is busy: try again in {seconds} s.")
+        self.seconds = seconds
+
+
 class Engine:
     """The models on offer, ready or loading. `names`: the default first; `choices`: (title, name). Raises ModelError where there is none."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings | None = None) -> None:
         folders = model_folders()
+        self.settings = settings or Settings()
         self.names = list(folders)
         self.choices = [(title(folder), name) for name, folder in folders.items()]
-        self._classifiers: Future[dict[str, Classifier]] = ThreadPoolExecutor(1).submit(_load, folders)
+        self._classifiers: Future[dict[str, Classifier]] = Future()
+        self._batcher = Batcher()
+        self._decoders = threading.Semaphore(DECODERS)
+        self._guard = threading.Lock()
+        self._inside = 0
+        self._seconds_each = 0.1  # between two answers while photos wait; measured as they come
+        threading.Thread(target=self._load, args=(folders,), name="loading", daemon=True).start()
 
-    def read(self, photo: str | Image.Image, model: str, frame: Frame | None = None) -> Reading:
-        """Read a photo, as soon as the models are loaded. photo: its path, or the picture from `open_photo`; model: one of
-        `names`; frame: the part that is read, by default the largest centred square.
-
-        Raises PhotoError and UnknownModel.
-        """
-        classifier = self.classifier(model)
-        from skinapp.reading import read_photo
-
-        return read_photo(open_photo(photo) if isinstance(photo, str) else photo, classifier, frame)
+    @property
+    def ready(self) -> bool:
+        """Whether the models are loaded and have given their known answers."""
+        return self._classifiers.done()
 
     def classifier(self, model: str) -> Classifier:
         """A model, as soon as it is loaded. model: one of `names`. Raises UnknownModel."""
@@ -53,17 +72,82 @@ class Engine:
             )
         return self._classifiers.result()[model]
 
+    def read(self, photo: str | bytes | Image.Image, model: str, frame: Frame | None = None) -> Reading:
+        """Read a photo, as soon as the models are loaded. photo: its path, its bytes, or the picture from `open_photo`;
+        model: one of `names`; frame: the part that is read, by default the largest centred square.
+
+        Photos that wait at the same time go through the network together. Raises PhotoError (of it Busy, where too many
+        wait or the settings' time is over) and UnknownModel.
+        """
+        with self._counted():
+            classifier = self.classifier(model)
+            from skinapp.reading import prepare, reading_of
+
+            with self._decoders, _timed("decode"):
+                decoded = photo if isinstance(photo, Image.Image) else open_photo(photo)
+                prepared = prepare(decoded, classifier, frame)
+            try:
+                prediction = self._batcher.predict(prepared.pixels, classifier, self.settings.request_seconds)
+            except TimeoutError:
+                raise Busy(self._wait()) from None
+            return reading_of(prepared, prediction, classifier)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Counts a photo while it is worked on and what became of it. Raises Busy where there are too many."""
+        with self._guard:
+            if self._inside >= self.settings.waiting:
+                PHOTOS.labels("busy").inc()
+                raise Busy(self._wait())
+            self._inside += 1
+            before = self._inside
+        WAITING.inc()
+        start, outcome = time.perf_counter(), "failed"
+        try:
+            yield
+            outcome = "read"
+            each = (time.perf_counter() - start) / before
+            self._seconds_each += 0.1 * (each - self._seconds_each)
+        except PhotoError as error:
+            outcome = "busy" if isinstance(error, Busy) else "refused"
+            raise
+        finally:
+            with self._guard:
+                self._inside -= 1
+            WAITING.dec()
+            PHOTOS.labels(outcome).inc()
+
+    def _wait(self) -> int:
+        """Seconds until half of what waits is likely to be read."""
+        return max(1, math.ceil(self._seconds_each * self.settings.waiting / 2))
+
+    def _load(self, folders: dict[str, Path]) -> None:
+        try:
+            self._classifiers.set_result(_load(folders))
+        except Exception as error:  # noqa: BLE001  # whatever it is, there is nothing to serve then
+            print(f"skinapp cannot start: {error}", file=sys.stderr, flush=True)
+            os._exit(
+                1
+            )  # from a thread, nothing gentler ends the server; the upload folder goes at the next start
+
 
 def _load(folders: dict[str, Path]) -> dict[str, Classifier]:
-    """Load every model and warm it up with a grey picture, map included, so that the first photo waits for nothing."""
-    try:
-        from skinapp.classifier import load
-        from skinapp.saliency import explain
+    """Load every model, check its known answer and warm it up, map included, so that the first photo waits for nothing."""
+    from skinapp import selftest
+    from skinapp.classifier import load
+    from skinapp.saliency import explain
 
-        classifiers = {name: load(folder) for name, folder in folders.items()}
-        for classifier in classifiers.values():
-            explain(classifier, classifier(Image.new("RGB", (256, 256), "grey")), CODES[0])
-        return classifiers
-    except Exception as error:  # noqa: BLE001  # whatever it is, there is nothing to serve then
-        print(f"skinapp cannot start: {error}", file=sys.stderr, flush=True)
-        os._exit(1)  # from a thread, nothing gentler ends the server
+    classifiers = {name: load(folder) for name, folder in folders.items()}
+    for classifier in classifiers.values():
+        selftest.check(classifier)
+        explain(classifier, classifier(Image.new("RGB", (256, 256), "grey")), CODES[0])
+    return classifiers
+
+
+@contextmanager
+def _timed(phase: str) -> Iterator[None]:
+    start = time.perf_counter()
+    try:
+        yield
+    finally:
+        PHASE_SECONDS.labels(phase).observe(time.perf_counter() - start)

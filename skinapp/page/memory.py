@@ -6,6 +6,9 @@ from datetime import datetime, timedelta
 
 import gradio as gr
 
+from skinapp.service.uploads import KEPT_SECONDS, Ledger
+from skinapp.service.uploads import PAUSE as SWEEP_PAUSE
+
 KEPT = timedelta(minutes=9)  # since a session's last use; with the pause between two rounds, ten at most
 PAUSE = 60.0  # seconds
 
@@ -30,3 +33,19 @@ def forget(page: gr.Blocks, kept: timedelta) -> None:
         if datetime.now() - used > kept:
             holder.session_data.pop(session, None)
             holder.time_last_used.pop(session, None)
+
+
+def empty_folder(
+    page: gr.Blocks, ledger: Ledger, kept: float = KEPT_SECONDS, pause: float = SWEEP_PAUSE
+) -> None:
+    """Delete uploads and answers' files that are old, for as long as the process runs. Gradio's own `delete_cache` knows
+    nothing of half-sent files and keeps a list of all names."""
+
+    def rounds() -> None:
+        while True:
+            time.sleep(pause)
+            removed = ledger.sweep(kept)
+            for names in page.temp_file_sets:
+                names.difference_update(removed)
+
+    threading.Thread(target=rounds, daemon=True).start()

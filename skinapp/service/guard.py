@@ -1,0 +1,209 @@
+"""The layer right around Gradio: which of its routes there are, whose files and sessions are whose, and no address is fetched.
+
+Gradio lets whoever knows a path read the file, lets whoever knows a session's name read its results, and fetches addresses
+that a client sends as files. Here a file is shown to and used by those only whom the server told of it, a session
+belongs to the first one that used it, and what a client sends as a file has to be one that it uploaded.
+"""
+
+import json
+import re
+import secrets
+import shutil
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import parse_qs
+
+from skinapp.service.asgi import App, Message, Receive, Refusal, Scope, Send, address, header
+from skinapp.service.uploads import Ledger
+
+EVENT_BYTES = 4 * 2**20  # of an event's JSON: photos travel as uploads, not in it
+SPARE_BYTES = 64 * 2**20  # of the disk, which uploads may not take
+
+# All that the page and the clients need. Gradio's other routes (proxy, recordings, deep links, monitoring, ...) are not there.
+_API = "/gradio_api"
+_READ = re.compile(
+    r"/(?:|config/?|theme\.css|favicon\.ico|robots\.txt|manifest\.json|pwa_icon(?:/\d+)?|(?:assets|static|svelte)/.+"
+    r"|v1/classify|health|ready|metrics"
+    rf"|{_API[1:]}/(?:info/?|startup-events|app_id/?|user/?|token/?|login_check/?|theme\.css|queue/status|queue/data"
+    r"|upload_progress|heartbeat/[^/]+|call/(?:v2/)?[^/]+/[^/]+|file=.+))"
+)
+_WRITE = re.compile(
+    r"/(?:v1/classify"
+    rf"|{_API[1:]}/(?:upload|queue/join|call/(?:v2/)?[^/]+/?|(?:run|api)/[^/]+/?|cancel|reset/?))"
+)
+_FILE = f"{_API}/file="
+_UPLOAD = f"{_API}/upload"
+_EVENT = re.compile(rf"{_API}/(?:queue/join|call|run|api|cancel|reset)(?:/|$)")
+_RESULT = re.compile(rf"{_API}/(?:upload|queue/data|queue/join|call|run|api)(?:/|$)")
+_ONE_S_OWN = re.compile(rf"{_API}/(?:heartbeat|call(?:/v2)?/[^/]+)/([^/]+)$")
+_ADDRESS = re.compile(
+    r"\s*(?:[a-z][a-z0-9+.\-]*:\s*)?[/\\]{2}|\s*(?:file|data|javascript|blob):", re.IGNORECASE
+)
+_TOKEN = re.compile(r"[\w-]{43}")
+
+
+class Guard:
+    """ASGI layer. A client is known by a random cookie, or by its address where it keeps none, as programs do."""
+
+    def __init__(self, app: App, ledger: Ledger, on_space: bool):
+        self.app = app
+        self.ledger = ledger
+        self.on_space = on_space
+        self._told = re.compile(rb'"(' + re.escape(str(ledger.folder).encode()) + rb'/(?:[^"\\]|\\.)+)"')
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            try:
+                await self._guarded(scope, receive, send)
+            except Refusal as refusal:
+                await refusal.send(send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})  # nothing here speaks it
+        else:
+            await self.app(scope, receive, send)
+
+    async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path, method = scope["path"], scope["method"]
+        allowed = {"GET": _READ, "HEAD": _READ, "POST": _WRITE}.get(method)
+        if not allowed or not allowed.fullmatch(path):
+            raise Refusal(404, "There is nothing here.")
+        name = self._cookie_name(scope)
+        token = _token(scope, name)
+        owner = f"cookie {token}" if token else f"address {address(scope)}"
+        if path == "/" and not token:
+            send = self._with_cookie(scope, name, send)
+        if path.startswith(_FILE):
+            self._check_file(path.removeprefix(_FILE), owner)
+        self._check_session(scope, owner)
+        if path == _UPLOAD:
+            self._check_room(scope)
+        if _EVENT.match(path) and method == "POST":
+            receive = await self._checked(scope, receive, owner)
+        if _RESULT.match(path):
+            scope["headers"] = [
+                pair for pair in scope["headers"] if pair[0] != b"accept-encoding"
+            ]  # it is read here
+            send = self._telling(owner, send)
+        await self.app(scope, receive, send)
+
+    def _check_file(self, path: str, owner: str) -> None:
+        if not self.ledger.may_see(path, owner):
+            raise Refusal(403, "This file is not yours, or it has been deleted meanwhile.")
+
+    def _check_session(self, scope: Scope, owner: str) -> None:
+        """Sessions, events and uploads under way that a path or a query names."""
+        asked = parse_qs(scope.get("query_string", b"").decode("latin-1"))
+        named = asked.get("session_hash", []) + [f"upload {name}" for name in asked.get("upload_id", [])]
+        own = _ONE_S_OWN.match(scope["path"]) if scope["method"] != "POST" else None
+        named += [own.group(1)] if own else []
+        for name in named:
+            if not self.ledger.may_use(name, owner):
+                raise Refusal(403, "This session is not yours: load the page again.")
+
+    def _check_room(self, scope: Scope) -> None:
+        length = header(scope, b"content-length")
+        needed = SPARE_BYTES + (int(length) if length.isdecimal() else 0)
+        if shutil.disk_usage(self.ledger.folder).free < needed:
+            raise Refusal(507, "The server has no room for uploads at the moment: try again in ten minutes.")
+
+    async def _checked(self, scope: Scope, receive: Receive, owner: str) -> Receive:
+        """Reads an event, refuses what it may not name, and hands on what was read: written anew, so that nobody
+        understands it otherwise."""
+        body = bytearray()
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise Refusal(400, "The request was cut short.")
+            body.extend(message.get("body", b""))
+            if len(body) > EVENT_BYTES:
+                raise Refusal(413, "This event is too large: send photos as uploads.")
+            if not message.get("more_body", False):
+                break
+        try:
+            event = json.loads(body)
+            if not isinstance(event, dict):
+                raise Refusal(400, "An event is a JSON object.")
+            for key in ("session_hash", "event_id"):
+                name = event.get(key)
+                if name is not None and not (isinstance(name, str) and self.ledger.may_use(name, owner)):
+                    raise Refusal(403, "This session is not yours: load the page again.")
+            self._check_values(event, owner)
+            checked = json.dumps(event).encode()
+        except (ValueError, RecursionError):
+            raise Refusal(400, "This is no JSON that can be read here.") from None
+        kept = [pair for pair in scope["headers"] if pair[0] not in {b"content-length", b"content-type"}]
+        scope["headers"] = [
+            *kept,
+            (b"content-length", str(len(checked)).encode()),
+            (b"content-type", b"application/json"),
+        ]
+        messages: list[Message] = [{"type": "http.request", "body": checked, "more_body": False}]
+
+        async def replay() -> Message:
+            return messages.pop() if messages else await receive()
+
+        return replay
+
+    def _check_values(self, value: Any, owner: str) -> None:
+        """Files have to be the client's own uploads; no text may be an address. Takes the addresses out of files."""
+        match value:
+            case {"path": str(path)}:
+                if not self.ledger.may_see(path, owner):
+                    raise Refusal(403, "Send photos as uploads: no address and no other file is read.")
+                if "url" in value:
+                    value["url"] = None
+                for key, inner in value.items():
+                    if key not in ("path", "orig_name"):
+                        self._check_values(inner, owner)
+            case dict():
+                for inner in value.values():
+                    self._check_values(inner, owner)
+            case list():
+                for inner in value:
+                    self._check_values(inner, owner)
+            case str() if _ADDRESS.match(value):
+                raise Refusal(403, "Addresses are not fetched: upload the photo itself.")
+
+    def _telling(self, owner: str, send: Send) -> Send:
+        """Notes which files and events an answer tells the client of, before it does."""
+
+        async def noting(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                body = message.get("body", b"")
+                for found in self._told.finditer(body):
+                    self.ledger.tell(json.loads(b'"' + found.group(1) + b'"'), owner)
+                event = re.fullmatch(rb'\s*\{"event_id":\s*"(\w+)"\}\s*', body)
+                if event:
+                    self.ledger.may_use(event.group(1).decode(), owner)
+            await send(message)
+
+        return noting
+
+    def _cookie_name(self, scope: Scope) -> str:
+        return "__Host-skinapp" if self._secure(scope) else "skinapp"
+
+    def _secure(self, scope: Scope) -> bool:
+        return self.on_space or scope.get("scheme") == "https"
+
+    def _with_cookie(self, scope: Scope, name: str, send: Send) -> Send:
+        # In the frame in which a Space is shown, a cookie is another site's; Partitioned keeps it to that frame.
+        kind = "SameSite=None; Partitioned" if self.on_space else "SameSite=Lax"
+        secure = "; Secure" if self._secure(scope) else ""
+        cookie = f"{name}={secrets.token_urlsafe(32)}; Path=/; HttpOnly; {kind}{secure}"
+
+        async def setting(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"set-cookie", cookie.encode())]
+            await send(message)
+
+        return setting
+
+
+def _token(scope: Scope, name: str) -> str:
+    """The client's cookie, or "" where it brings none of ours."""
+    try:
+        jar = SimpleCookie(header(scope, b"cookie"))
+    except CookieError:
+        return ""
+    token = jar[name].value if name in jar else ""
+    return token if _TOKEN.fullmatch(token) else ""

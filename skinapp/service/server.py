@@ -1,0 +1,77 @@
+"""Puts the layers around the app and serves it: one process, which finishes what runs when it is told to end."""
+
+import os
+import shutil
+import socket
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+
+from skinapp.service.access import Access
+from skinapp.service.asgi import App
+from skinapp.service.guard import Guard
+from skinapp.service.headers import Headers
+from skinapp.service.limits import Limits
+from skinapp.service.settings import Settings
+from skinapp.service.uploads import Ledger
+from skinapp.service.watch import Watch
+
+FINISHES_WITHIN = 7  # seconds, for what runs; whoever sent SIGTERM waits ten before SIGKILL
+ENDS_WITHIN = 9.0
+
+
+def layered(app: App, settings: Settings, ledger: Ledger) -> App:
+    """The app with all that guards it, outermost: count, headers, who, how much, whose."""
+    guarded = Guard(app, ledger, settings.on_space)
+    return Watch(Headers(Access(Limits(guarded, settings), settings), settings.on_space))
+
+
+def serve(app: App, settings: Settings, ledger: Ledger, ending: Callable[[], None]) -> None:
+    """Serve until SIGTERM or SIGINT, which is raised again afterwards. ending: called in the loop when that begins.
+
+    Raises OSError where nobody can listen at the address.
+    """
+    listening = _listen(settings.host, settings.port)
+    port = listening.getsockname()[1]
+    config = uvicorn.Config(
+        layered(app, settings, ledger),
+        log_config=None,
+        access_log=False,  # it would hold paths, which name files
+        server_header=False,
+        timeout_graceful_shutdown=FINISHES_WITHIN,
+        # Only the hub's proxy reaches a Space; elsewhere FORWARDED_ALLOW_IPS names the proxies to be believed.
+        forwarded_allow_ips="*" if settings.on_space else None,
+    )
+    print(f"* Running on http://{settings.host}:{port}", flush=True)
+    _Server(config, ending, ledger).run(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, ending: Callable[[], None], ledger: Ledger):
+        super().__init__(config)
+        self._ending = ending
+        self._ledger = ledger
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if not self.should_exit:
+            last_resort = threading.Timer(ENDS_WITHIN, self._end_at_once)
+            last_resort.daemon = True
+            last_resort.start()
+        super().handle_exit(sig, frame)
+
+    def _end_at_once(self) -> None:
+        shutil.rmtree(self._ledger.folder, ignore_errors=True)
+        os._exit(0)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._ending()  # Gradio's endless answers, which would be waited for in vain
+        await super().shutdown(sockets)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.create_server((host.strip("[]"), port), family=family, backlog=2048)
+    listening.set_inheritable(True)
+    return listening

@@ -1,0 +1,477 @@
+"""Attacks on the app as it is started: other people's files, the server's files, addresses to fetch, oversized bodies."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+from gradio_client import Client, handle_file
+from playwright.sync_api import expect
+from starlette.responses import PlainTextResponse
+from starlette.testclient import TestClient
+
+from skinapp.preprocess import MOST_BYTES
+from skinapp.service import logs
+from skinapp.service.access import Access
+from skinapp.service.limits import Limits
+from skinapp.service.settings import SettingError, Settings
+from skinapp.service.uploads import KEPT_SECONDS, LOCK, PAUSE, Ledger, PrivateFolder
+from skinapp.service.watch import route_of
+from tests.drawings import draw_lesion
+from tests.serving import browser, running_app
+
+SECRET = "secret-name"  # of a patient's photo; must not turn up in any log
+META = {"_type": "gradio.FileData"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("app")
+
+
+@pytest.fixture(scope="module")
+def address(folder: Path) -> Iterator[str]:
+    with running_app(folder / "log.txt", TMPDIR=str(folder)) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def photo(folder: Path) -> Path:
+    path = folder / f"{SECRET}.jpg"
+    draw_lesion("mel").save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def uploads(address: str, folder: Path) -> Path:
+    (uploads,) = folder.glob("skinapp-*")
+    return uploads
+
+
+class Listener:
+    """A server on loopback that counts who connects."""
+
+    def __init__(self) -> None:
+        self.connections = 0
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.address = f"http://127.0.0.1:{self._socket.getsockname()[1]}/photo.jpg"
+        threading.Thread(target=self._count, daemon=True).start()
+
+    def _count(self) -> None:
+        while True:
+            connection, _ = self._socket.accept()
+            self.connections += 1
+            connection.close()
+
+
+@pytest.fixture(scope="module")
+def listener() -> Listener:
+    listener = Listener()
+    socket.create_connection(("127.0.0.1", int(listener.address.split(":")[2].split("/")[0]))).close()
+    time.sleep(0.2)
+    assert listener.connections == 1, "a listener that hears nothing proves nothing"
+    listener.connections = 0
+    return listener
+
+
+def visitor(address: str) -> httpx.Client:
+    """A browser's cookies, without the browser."""
+    client = httpx.Client(base_url=address, timeout=60)
+    client.get("/").raise_for_status()
+    assert client.cookies
+    return client
+
+
+def upload(client: httpx.Client, photo: Path) -> str:
+    answer = client.post("/gradio_api/upload", files={"files": (photo.name, photo.read_bytes())})
+    (path,) = answer.raise_for_status().json()
+    return path
+
+
+def file_data(path: str, **more: Any) -> dict:
+    return {"path": path, "meta": META} | more
+
+
+def classify_id(client: httpx.Client) -> int:
+    dependencies = client.get("/config").json()["dependencies"]
+    return next(d["id"] for d in dependencies if d["api_name"] == "classify")
+
+
+def attempts(client: httpx.Client, value: Any) -> dict[str, httpx.Response]:
+    """The value as the photo of an event, by every way in which events come in."""
+    fn, session = classify_id(client), os.urandom(6).hex()
+    data = [value, "fast"]
+    posts = {
+        "/gradio_api/call/classify": {"data": data},
+        "/gradio_api/call/v2/classify": {"photo": value, "model": "fast"},
+        "/gradio_api/run/classify": {"data": data},
+        "/gradio_api/api/classify": {"data": data},
+        "/gradio_api/api/classify/": {"data": data, "event_data": value},
+        "/gradio_api/queue/join": {"data": data, "fn_index": fn, "session_hash": session},
+    }
+    return {path: client.post(path, json=body) for path, body in posts.items()}
+
+
+def test_no_address_from_a_client_is_fetched(address: str, listener: Listener, photo: Path) -> None:
+    client = visitor(address)
+    url, own = listener.address, upload(client, photo)
+    values = [
+        file_data(url), {"path": url}, {"url": url}, {"url": url, "meta": META}, {"path": None, "url": url, "meta": META},
+        [file_data(url)], [[{"photo": file_data(own)}, {"photo": file_data(url)}]], {"value": file_data(url)}, url,
+        file_data(url.upper()), file_data(f" {url}"), file_data(url.replace("http:", "ftp:")),
+        file_data(url.removeprefix("http:")), file_data("file:///etc/passwd"), "data:image/png;base64,AAAA",
+        file_data(own, thumbnail=file_data(url)),
+    ]  # fmt: skip
+    for value in values:
+        for way, answer in attempts(client, value).items():
+            assert answer.status_code == 403, (way, value, answer.text)
+            assert re.search("not fetched|no address", answer.json()["error"]), way
+    for path in (f"file={url}", f"proxy={url}", f"file/{url}", f"file={quote(url, safe='')}"):
+        assert client.get(f"/gradio_api/{path}").status_code in (403, 404), path
+    twice = json.dumps({"data": [{"path": own, "#": url, "meta": META}, "fast"]}).replace("#", "path")
+    assert client.post("/gradio_api/run/classify", content=twice).status_code == 403
+    assert listener.connections == 0
+
+
+def test_the_address_beside_an_own_upload_is_ignored(address: str, listener: Listener, photo: Path) -> None:
+    client = visitor(address)
+    value = file_data(upload(client, photo), url=listener.address)
+    answer = client.post("/gradio_api/run/classify", json={"data": [value, "fast"]})
+    assert answer.json()["data"][0]["label"]
+    assert listener.connections == 0
+
+
+def test_files_of_the_server_are_neither_served_nor_read(address: str, uploads: Path, photo: Path) -> None:
+    client = visitor(address)
+    own = upload(client, photo)
+    link = Path(own).parent / "link.jpg"
+    link.symlink_to("/etc/passwd")
+    paths = [
+        "/etc/passwd", "/proc/self/environ", "/proc/1/cmdline", "app.py", "model/fast/weights.npz", "../../etc/passwd",
+        f"{uploads}/../../../../../../etc/passwd", f"{own}/../link.jpg", str(link), str(uploads / LOCK), str(uploads),
+        f"/{own}", "", "\x00",
+    ]  # fmt: skip
+    for path in paths:
+        for quoted in (quote(path), quote(path, safe=""), quote(path).replace(".", "%2e")):
+            answer = client.get(f"/gradio_api/file={quoted}")
+            assert answer.status_code in (403, 404), path
+        for way, answer in attempts(client, file_data(path)).items():
+            assert answer.status_code == 403, (way, path)
+    link.unlink()
+
+
+def test_an_uploaded_file_is_its_uploader_s_alone(address: str, photo: Path) -> None:
+    one, other, nobody = visitor(address), visitor(address), httpx.Client(base_url=address)
+    path = upload(one, photo)
+    assert one.get(f"/gradio_api/file={path}").content == photo.read_bytes()
+    for client in (other, nobody):
+        assert client.get(f"/gradio_api/file={path}").status_code == 403
+        assert client.head(f"/gradio_api/file={path}").status_code == 403
+        for way, answer in attempts(client, file_data(path)).items():
+            assert answer.status_code == 403, way
+    assert nobody.get(f"/gradio_api/file={path}", headers={"cookie": "skinapp=x"}).status_code == 403
+
+
+def test_an_answer_s_file_is_its_asker_s_alone(address: str, photo: Path) -> None:
+    one, other = visitor(address), visitor(address)
+    data = [file_data(upload(one, photo)), "mel", "fast"]
+    overlay = one.post("/gradio_api/run/explain", json={"data": data}).json()["data"][0]["path"]
+    assert one.get(f"/gradio_api/file={overlay}").headers["content-type"] == "image/png"
+    assert other.get(f"/gradio_api/file={overlay}").status_code == 403
+
+
+def test_a_session_is_its_first_user_s_alone(address: str, photo: Path) -> None:
+    one, other = visitor(address), visitor(address)
+    body = {
+        "data": [file_data(upload(one, photo)), "fast"],
+        "fn_index": classify_id(one),
+        "session_hash": "one",
+    }
+    event = one.post("/gradio_api/queue/join", json=body).json()["event_id"]
+    assert other.get("/gradio_api/queue/data", params={"session_hash": "one"}).status_code == 403
+    assert other.get("/gradio_api/heartbeat/one").status_code == 403
+    assert other.get(f"/gradio_api/call/classify/{event}").status_code == 403
+    cancel = {"session_hash": "one", "fn_index": 0, "event_id": event}
+    assert other.post("/gradio_api/cancel", json=cancel).status_code == 403
+    mine = body | {"data": [file_data(upload(other, photo)), "fast"]}
+    assert other.post("/gradio_api/queue/join", json=mine).status_code == 403
+    assert "process_completed" in one.get("/gradio_api/queue/data", params={"session_hash": "one"}).text
+    call = one.post("/gradio_api/call/classify", json={"data": body["data"]}).json()["event_id"]
+    assert other.get(f"/gradio_api/call/classify/{call}").status_code == 403
+    assert "probabilities" in one.get(f"/gradio_api/call/classify/{call}").text
+
+
+def test_routes_that_nobody_needs_are_not_there(address: str) -> None:
+    client = visitor(address)
+    for path in (
+        "monitoring",
+        "gradio_api/runs",
+        "gradio_api/deep_link",
+        "gradio_api/vibe-code",
+        "docs",
+        "openapi.json",
+    ):
+        assert client.get(f"/{path}").status_code == 404, path
+    for path in ("component_server", "process_recording", "stream/x", "vibe-edit"):
+        assert client.post(f"/gradio_api/{path}", json={}).status_code == 404, path
+    assert client.put("/v1/classify").status_code == client.delete("/").status_code == 404
+
+
+def test_events_that_are_none_are_refused(address: str) -> None:
+    client = visitor(address)
+    for body in (
+        b"",
+        b"[]",
+        b"{",
+        b"\xff",
+        b'{"data": ' + b"[" * 100_000,
+        b'{"data": [], "session_hash": 5}',
+    ):
+        assert client.post("/gradio_api/queue/join", content=body).status_code in (400, 403), body[:20]
+    huge = b'{"data": ["' + b"a" * (5 * 2**20) + b'"]}'
+    assert client.post("/gradio_api/call/classify", content=huge).status_code == 413
+
+
+@pytest.mark.parametrize("path", ["/v1/classify", "/gradio_api/upload"])
+def test_too_large_a_body_is_refused_before_it_is_read(address: str, path: str) -> None:
+    host, port = address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as raw:
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: {10**12}\r\n\r\n"
+        raw.sendall(head.encode())
+        assert raw.recv(100).startswith(b"HTTP/1.1 413 ")
+
+
+def test_too_large_a_chunked_body_is_refused_where_the_limit_is_passed(address: str) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield b'--x\r\nContent-Disposition: form-data; name="photo"; filename="a.jpg"\r\n\r\n'
+        for _ in range(MOST_BYTES // 2**20 + 4):
+            yield bytes(2**20)
+
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    answer = httpx.post(f"{address}/v1/classify", content=chunks(), headers=headers, timeout=60)
+    assert answer.status_code == 413
+    assert "40 MB" in answer.json()["error"]
+
+
+def test_the_log_holds_times_and_sizes_but_no_name(
+    address: str, photo: Path, folder: Path, tmp_path: Path
+) -> None:
+    client = visitor(address)
+    bad = tmp_path / f"{SECRET}.jpg"
+    bad.write_text("no picture")
+    for file in (photo, bad):
+        path = upload(client, file)
+        client.post("/gradio_api/run/classify", json={"data": [file_data(path, orig_name=SECRET), "fast"]})
+        client.post("/v1/classify", files={"photo": (SECRET, file.read_bytes())})
+        client.get(f"/gradio_api/file={path}")
+    for nonsense in ({"data": [SECRET, "fast"]}, {"data": [{"name": SECRET}, SECRET]}, {"data": SECRET}):
+        assert client.post("/gradio_api/run/classify", json=nonsense).status_code >= 400
+        client.post("/gradio_api/call/classify", json=nonsense)
+    client.get(f"/{SECRET}")
+    time.sleep(1)
+    log = (folder / "log.txt").read_text(errors="replace")
+    assert SECRET not in log
+    assert "Traceback" not in log
+    assert re.search(r"POST /v1/classify 200, \d+ ms, \d+ bytes in, \d+ bytes out", log)
+
+
+def test_exceptions_are_logged_by_place_alone() -> None:
+    try:
+        raise ValueError(SECRET)
+    except ValueError as error:
+        place = logs._Formatter().formatException((ValueError, error, error.__traceback__))
+    assert re.fullmatch(r"ValueError at test_security\.py:\d+", place)
+
+
+def test_a_route_names_no_file() -> None:
+    assert route_of(f"/gradio_api/file=/tmp/{SECRET}.jpg") == "/gradio_api/file"
+    assert route_of(f"/gradio_api/heartbeat/{SECRET}") == "/gradio_api/heartbeat"
+    assert route_of(f"/gradio_api/call/classify/{SECRET}") == "/gradio_api/call"
+    assert route_of(f"/{SECRET}") == "other"
+    assert route_of("/") == "/"
+
+
+def test_old_files_go_within_ten_minutes(tmp_path: Path) -> None:
+    assert KEPT_SECONDS + PAUSE < 600
+    page_s = tmp_path / "page" / "example.jpg"
+    page_s.parent.mkdir()
+    page_s.write_bytes(b"x")
+    ledger = Ledger(tmp_path)
+    old, half_sent, new = tmp_path / "a" / "old.jpg", tmp_path / "tmp123", tmp_path / "b" / "new.jpg"
+    for path in (old, half_sent, new):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x")
+        ledger.tell(str(path), "one")
+    ago = time.time() - KEPT_SECONDS - 1
+    for path in (old, half_sent, old.parent, page_s):
+        os.utime(path, (ago, ago))
+    assert set(ledger.sweep()) == {str(old), str(half_sent)}
+    assert new.exists() and page_s.exists()
+    assert ledger.may_see(str(page_s), "anybody")
+    old.write_bytes(b"another's")  # whoever was told of the old file has no right to a new one of that name
+    assert not ledger.may_see(str(old), "one")
+
+
+def test_a_killed_process_s_folder_goes_at_the_next_start(tmp_path: Path) -> None:
+    code = (
+        "from skinapp.service.uploads import PrivateFolder as P; p = P(); print(p.path, flush=True); input()"
+    )
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", code],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    killed, alive = (Path(process.stdout.readline().strip()) for process in processes)  # type: ignore[union-attr]
+    assert oct(alive.stat().st_mode & 0o777) == "0o700"
+    (killed / "photo.jpg").write_bytes(b"x")
+    processes[0].kill()
+    processes[0].wait()
+    subprocess.run(
+        [sys.executable, "-c", code], env=environment, input="\n", text=True, check=True, capture_output=True
+    )
+    assert not killed.exists()
+    assert alive.exists()
+    processes[1].communicate("\n")
+
+
+def test_a_browser_meets_no_other_host_and_no_violation(address: str, photo: Path) -> None:
+    with browser() as chromium:
+        page = chromium.new_page()
+        complaints: list[str] = []
+        page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on(
+            "requestfailed",  # but for streams that the page closes once it has its answer
+            lambda r: None if "/queue/data" in r.url and "ABORTED" in r.failure else complaints.append(r.url),
+        )
+        page.on(
+            "request",
+            lambda r: None if r.url.startswith((address, "data:", "blob:")) else complaints.append(r.url),
+        )
+        page.add_init_script(
+            "document.addEventListener('securitypolicyviolation', e => console.error('CSP', e.violatedDirective, e.blockedURI))"
+        )
+        answer = page.goto(address)
+        assert (
+            answer
+            and "'unsafe-inline'" not in answer.headers["content-security-policy"].split("style-src")[0]
+        )
+        expect(page.locator("#photo")).to_be_visible(timeout=60_000)
+        page.set_input_files("#photo input[type=file]", photo)
+        expect(page.locator("#saliency img.heat")).to_be_visible(timeout=60_000)
+        page.get_by_label("Opacity of the map, %").last.fill("80")
+        page.wait_for_function("document.documentElement.style.getPropertyValue('--heat-opacity') == '0.8'")
+        assert not complaints
+        page.evaluate(
+            "document.body.append(Object.assign(document.createElement('script'), {textContent: 'window.injected = 1'}))"
+        )
+        assert page.evaluate("window.injected") is None
+        assert any("script-src-elem" in text for text in complaints), "the watcher above sees violations"
+
+
+def test_user_and_password_limits_and_frames_are_as_set(tmp_path: Path, photo: Path) -> None:
+    environment = {"SKINAPP_USER": "ward", "SKINAPP_PASSWORD": "pä55", "SKINAPP_REQUESTS_PER_MINUTE": "3"}
+    with running_app(tmp_path / "log.txt", SPACE_ID="somebody/skinapp", **environment) as address:
+        for path in ("/", "/metrics", "/config", "/v1/classify", "/gradio_api/info"):
+            answer = httpx.get(f"{address}{path}")
+            assert answer.status_code == 401, path
+            assert "basic" in answer.headers["www-authenticate"].lower()
+        for wrong in (("ward", "pass"), ("", ""), ("ward:pä55", "")):
+            assert httpx.get(address, auth=wrong).status_code == 401
+        auth = httpx.BasicAuth(b"ward", "pä55".encode())
+        page = httpx.get(address, auth=auth)
+        assert page.status_code == 200
+        assert "frame-ancestors https://huggingface.co" in page.headers["content-security-policy"]
+        assert "x-frame-options" not in page.headers
+        assert page.headers["set-cookie"].startswith("__Host-skinapp=")
+        assert page.headers["set-cookie"].endswith("; Path=/; HttpOnly; SameSite=None; Partitioned; Secure")
+        files = {"photo": photo.read_bytes()}
+        statuses = [
+            httpx.post(f"{address}/v1/classify", auth=auth, files=files, timeout=120).status_code
+            for _ in range(4)
+        ]
+        assert statuses == [200, 200, 200, 429]
+        assert httpx.get(address, auth=auth).status_code == 200, "looking costs nothing"
+
+
+def test_the_headers_of_every_answer(address: str) -> None:
+    for path in ("/", "/health", "/nowhere", "/gradio_api/file=x", "/config"):
+        headers = httpx.get(f"{address}{path}").headers
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "no-referrer"
+        assert "camera=(self)" in headers["permissions-policy"]
+        assert "server" not in headers
+
+
+async def echo(scope: dict, receive: Any, send: Any) -> None:
+    """An app that reads its body and says how long it was."""
+    length, more = 0, True
+    while more:
+        message = await receive()
+        length, more = length + len(message.get("body", b"")), message.get("more_body", False)
+    await PlainTextResponse(str(length))(scope, receive, send)
+
+
+def test_a_bucket_fills_again() -> None:
+    access = Access(echo, Settings(requests_per_minute=60))
+    for _ in range(60):
+        access._count("one", 100.0)
+    with pytest.raises(Exception, match="again in 1 s"):
+        access._count("one", 100.0)
+    access._count("other", 100.0)
+    access._count("one", 101.0)
+
+
+def test_a_body_that_does_not_arrive_is_given_up(address: str) -> None:
+    client = TestClient(Limits(echo, Settings(body_bytes=10)))  # type: ignore[arg-type]
+    assert client.post("/", content=b"0123456789").text == "10"
+    assert client.post("/", content=b"0123456789x").status_code == 413
+    assert client.post("/", content=iter([b"01234", b"56789", b"x"])).status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("SKINAPP_USER", "only"), ("SKINAPP_WAITING", "0"), ("SKINAPP_REQUESTS_PER_MINUTE", "many"), ("GRADIO_SERVER_PORT", "x")],
+)  # fmt: skip
+def test_a_wrong_setting_is_told_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingError, match=name):
+        Settings.from_environment()
+
+
+def test_programs_without_cookies_get_their_files(address: str, photo: Path, tmp_path: Path) -> None:
+    client = Client(address, verbose=False, download_files=str(tmp_path))
+    picture, answer = client.predict(handle_file(photo), "mel", api_name="/explain")
+    assert Path(picture).stat().st_size > 0
+    assert answer["label"] == "mel"
+    with pytest.raises(Exception, match="403|Addresses|address"):
+        client.predict({"path": "http://127.0.0.1:1/x.jpg", "meta": META}, api_name="/classify")
+
+
+def test_the_folder_is_made_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    folder = PrivateFolder()
+    (folder.path / "x").mkdir()
+    folder.remove()
+    assert not list(tmp_path.iterdir())
+    assert json.dumps(str(folder.path))

@@ -1,0 +1,281 @@
+"""The plain routes, batching, starting and ending: on the app as it is started, with the shipped weights."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+from prometheus_client.parser import text_string_to_metric_families
+
+from skinapp import selftest
+from skinapp.batching import Batcher, predictions_of
+from skinapp.classifier import Classifier, load
+from skinapp.lesions import CODES
+from skinapp.models import MODELS, ModelError, default_model
+from skinapp.page.engine import Busy, Engine
+from skinapp.preprocess import to_input
+from skinapp.reading import read
+from skinapp.service.settings import Settings
+from tests.drawings import draw_lesion
+from tests.serving import ROOT, free_port, running_app, running_process, wait_until_ready
+from train import known_answer
+
+ANSWERS = [path.parent for path in sorted(MODELS.glob("*/config.json"))]
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_app(tmp_path_factory.mktemp("app") / "log.txt") as address:
+        wait_until_ready(address)
+        yield address
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("photos")
+    for code in CODES:
+        draw_lesion(code, seed=3).save(folder / f"{code}.jpg")
+    return sorted(folder.iterdir())
+
+
+def classify(address: str, photo: bytes, **fields: str) -> httpx.Response:
+    return httpx.post(f"{address}/v1/classify", files={"photo": ("x.jpg", photo)}, data=fields, timeout=120)
+
+
+def test_the_plain_route_gives_what_reading_gives(address: str, photos: list[Path]) -> None:
+    for photo in photos[:2]:
+        answer = classify(address, photo.read_bytes(), model="fast")
+        assert answer.status_code == 200
+        here = read(photo, load(default_model())).as_json()
+        assert answer.json()["probabilities"] == pytest.approx(here["probabilities"], abs=1e-5)
+        assert answer.json().keys() == json.loads(json.dumps(here)).keys()
+        assert answer.json()["set"] == here["set"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "says"),
+    [
+        ({"files": {"photo": b"no picture"}}, 422, "not a picture"),
+        ({"files": {"photo": b""}}, 422, "empty"),
+        ({"files": {"other": b"x"}}, 422, "no photo"),
+        ({"data": {"photo": "text"}}, 400, "multipart"),
+        ({"files": [("photo", b"x"), ("photo", b"y")]}, 400, "[Tt]oo many files"),
+        ({"content": b"x", "headers": {"content-type": "multipart/form-data"}}, 400, "boundary"),
+        ({"content": b"x", "headers": {"content-type": "multipart/form-data; boundary=y"}}, 400, "form"),
+        ({"content": b""}, 400, "multipart"),
+    ],
+)
+def test_a_bad_request_is_one_sentence(address: str, body: dict, status: int, says: str) -> None:
+    answer = httpx.post(f"{address}/v1/classify", **body)
+    assert answer.status_code == status
+    (sentence,) = answer.json().values()
+    assert re.search(says, sentence)
+    assert "\n" not in sentence
+
+
+def test_an_unknown_model_is_refused(address: str, photos: list[Path]) -> None:
+    answer = classify(address, photos[0].read_bytes(), model="none")
+    assert answer.status_code == 422
+    assert "on offer are fast" in answer.json()["error"]
+
+
+def test_health_ready_and_metrics(address: str, photos: list[Path]) -> None:
+    assert httpx.get(f"{address}/health").json() == {"alive": True}
+    assert httpx.get(f"{address}/ready").json()["ready"] is True
+
+    def sample(name: str, **labels: str) -> float:
+        text = httpx.get(f"{address}/metrics").text
+        families = text_string_to_metric_families(text)
+        samples = [s for family in families for s in family.samples if s.name == name]
+        return sum(s.value for s in samples if labels.items() <= s.labels.items())
+
+    read_before = sample("skinapp_photos_total", outcome="read")
+    refused_before = sample("skinapp_photos_total", outcome="refused")
+    classify(address, photos[0].read_bytes())
+    classify(address, b"nothing")
+    assert sample("skinapp_photos_total", outcome="read") == read_before + 1
+    assert sample("skinapp_photos_total", outcome="refused") == refused_before + 1
+    assert sample("skinapp_waiting") == 0
+    assert sample("skinapp_batch_photos_count") >= 1
+    assert sample("skinapp_request_seconds_count", route="/v1/classify") >= 2
+    assert sample("process_resident_memory_bytes") > 10**8
+
+
+@pytest.mark.parametrize("folder", ANSWERS, ids=lambda folder: folder.name)
+def test_every_shipped_model_gives_its_known_answer(folder: Path) -> None:
+    assert selftest.check(load(folder)) is True, "run python -m train.known_answer"
+
+
+def test_another_answer_than_the_known_one_is_refused(model_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "tiny"
+    shutil.copytree(model_folder, folder)
+    classifier = Classifier(folder)
+    assert selftest.check(classifier) is False
+    known_answer.main(["--model", str(folder)])
+    assert selftest.check(classifier) is True
+    path = folder / selftest.FILE
+    known = json.loads(path.read_text())
+    for spoilt, says in [
+        (known | {"logits": [x + 0.1 for x in known["logits"]]}, "otherwise"),
+        (known | {"weights_sha256": "0"}, "other weights"),
+        ([], "cannot be read"),
+    ]:
+        path.write_text(json.dumps(spoilt))
+        with pytest.raises(ModelError, match=says):
+            selftest.check(classifier)
+
+
+FAULTS = {
+    "flipped byte": "sha256 differs",
+    "missing file": "is missing",
+    "other version": "another version of skinapp",
+}
+
+
+def spoil(folder: Path, fault: str) -> None:
+    """Do to a model folder what disks, people and new versions do."""
+    match fault:
+        case "flipped byte":
+            weights = bytearray((folder / "weights.npz").read_bytes())
+            weights[len(weights) // 2] ^= 1
+            (folder / "weights.npz").write_bytes(weights)
+        case "missing file":
+            (folder / "network.json").unlink()
+        case "other version":
+            raw = json.loads((folder / "config.json").read_text())
+            (folder / "config.json").write_text(json.dumps(raw | {"format": raw["format"] + 1}))
+
+
+@contextmanager
+def starting(**environment: str) -> Iterator[subprocess.Popen[str]]:
+    """`python app.py` that is expected to end by itself."""
+    settings = {"GRADIO_SERVER_PORT": str(free_port())} | environment
+    with subprocess.Popen(
+        [sys.executable, "app.py"], cwd=ROOT, env=os.environ | settings, stderr=subprocess.PIPE, text=True
+    ) as process:
+        yield process
+        process.kill()
+
+
+def test_a_start_that_cannot_be_ends_with_one_sentence(model_folder: Path, tmp_path: Path) -> None:
+    folders = {fault: tmp_path / str(number) for number, fault in enumerate(FAULTS)}
+    says = dict(FAULTS)
+    with ExitStack() as stack:
+        started = {}
+        for fault, folder in folders.items():
+            shutil.copytree(model_folder, folder)
+            spoil(folder, fault)
+            started[fault] = stack.enter_context(starting(SKINAPP_MODEL=str(folder)))
+        taken = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        says["taken port"] = "set GRADIO_SERVER_PORT to a free port"
+        started["taken port"] = stack.enter_context(starting(GRADIO_SERVER_PORT=str(taken.getsockname()[1])))
+        says["half a password"] = "SKINAPP_USER and SKINAPP_PASSWORD go together"
+        started["half a password"] = stack.enter_context(starting(SKINAPP_USER="ward"))
+        for fault, process in started.items():  # all at once: a start is mostly imports
+            _, errors = process.communicate(timeout=180)
+            assert process.returncode == 1, fault
+            (line,) = [line for line in errors.splitlines() if line.startswith("skinapp cannot start: ")]
+            assert says[fault] in line, fault
+            assert "Traceback" not in errors
+
+
+def test_a_batch_gives_what_single_photos_give(model_folder: Path) -> None:
+    classifier = load(model_folder)
+    photos = [draw_lesion(code, seed=1, size=(150, 112)) for code in CODES]
+    batch = np.concatenate([to_input(photo, 94, "bicubic") for photo in photos])
+    for photo, together in zip(photos, predictions_of(classifier, batch), strict=True):
+        alone = classifier(photo)
+        assert together.probabilities == pytest.approx(alone.probabilities, abs=1e-5)
+        np.testing.assert_allclose(together.features, alone.features, atol=1e-4)
+        assert together.picture.shape == alone.picture.shape
+        assert together.top == alone.top
+
+
+def test_what_waits_goes_through_the_network_together(
+    model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classifier, sizes, gate = load(model_folder), [], threading.Event()
+
+    def slow(_: Classifier, batch: np.ndarray) -> list:
+        sizes.append(len(batch))
+        gate.wait(10)
+        return predictions_of(classifier, batch)
+
+    monkeypatch.setattr("skinapp.batching.predictions_of", slow)
+    batcher = Batcher()
+    photos = [draw_lesion(code, seed=1, size=(150, 112)) for code in CODES]
+    with ThreadPoolExecutor(7) as pool:
+        first = pool.submit(batcher.predict, photos[0], classifier, 30)
+        while not sizes:
+            time.sleep(0.01)
+        others = [pool.submit(batcher.predict, photo, classifier, 30) for photo in photos[1:]]
+        while len(batcher._queue) < 6:
+            time.sleep(0.01)
+        gate.set()
+        answers = [future.result() for future in [first, *others]]
+    assert sizes == [1, 6]
+    for photo, answer in zip(photos, answers, strict=True):
+        assert answer.probabilities == pytest.approx(classifier(photo).probabilities, abs=1e-5)
+
+
+def test_one_photo_that_fails_spoils_no_other_s_answer(
+    model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classifier, gate = load(model_folder), threading.Event()
+
+    def failing(_: Classifier, batch: np.ndarray) -> list:
+        gate.wait(10)
+        if batch.max() == 0:
+            raise MemoryError
+        if len(batch) > 1:
+            raise MemoryError  # as one too large for what is left
+        return predictions_of(classifier, batch)
+
+    monkeypatch.setattr("skinapp.batching.predictions_of", failing)
+    batcher, good = Batcher(), draw_lesion("nv", size=(150, 112))
+
+    with ThreadPoolExecutor(3) as pool:
+        black = pool.submit(batcher.predict, Image.new("RGB", (150, 112)), classifier, 30)
+        others = [pool.submit(batcher.predict, good, classifier, 30) for _ in range(2)]
+        time.sleep(0.1)
+        gate.set()
+        with pytest.raises(MemoryError):
+            black.result()
+        for other in others:
+            assert other.result().probabilities == pytest.approx(classifier(good).probabilities, abs=1e-5)
+
+
+def test_a_full_queue_says_when_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("skinapp.page.engine._load", lambda folders: time.sleep(3600))
+    engine = Engine(Settings(waiting=2))
+    for _ in range(2):
+        threading.Thread(target=engine.read, args=(b"x", "fast"), daemon=True).start()
+    while engine._inside < 2:
+        time.sleep(0.01)
+    with pytest.raises(Busy, match=r"busy: try again in \d+ s") as busy:
+        engine.read(b"x", "fast")
+    assert busy.value.seconds >= 1
+
+
+def test_sigterm_ends_the_app_while_tensorflow_loads(tmp_path: Path) -> None:
+    with running_process(tmp_path / "log.txt", TMPDIR=str(tmp_path)) as (_, process):
+        (folder,) = tmp_path.glob("skinapp-*")
+        start = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+        assert time.monotonic() - start < 10
+        assert not folder.exists()
