@@ -30,6 +30,7 @@ TEXT, FAINT, ACCENT, OTHER = list(STAND_INS)[:4]
 COLOURS = dict(zip(CODES, list(STAND_INS)[4:], strict=True))
 TARGET_NAMES = {"malignant": "malignant or premalignant", "melanoma": "melanoma"}
 TARGET_COLOURS = dict(zip(TARGETS, (ACCENT, OTHER), strict=True))
+FEWEST = 10  # photos in a bin of the reliability drawing; what fewer say is chance
 FONT = 10.5  # points, and CSS pixels where the drawing is shown at its own size
 MARGINS = (44, 14, 10, 38)  # left, right, top, bottom: room for numbers and names of the axes
 
@@ -72,18 +73,16 @@ def reliability(metrics: Metrics) -> str:
 
 def _reliability(bins: Metrics, title: str) -> str:
     drawing, axes = _axes("probability of the most probable class", "how often it is right", top=24)
-    photos, right = np.array(bins["photos"]), np.array(bins["right"])
+    photos, said, right = (np.array(bins[key]) for key in ("photos", "probability", "right"))
     spread = np.abs(np.array([bins["low"], bins["high"]]) - right)
-    axes.bar(
-        bins["probability"], photos / photos.sum(), 0.045, color=FAINT, alpha=0.55, label="share of photos"
-    )
-    axes.plot([0, 1], [0, 1], color=TEXT, linewidth=1, linestyle=":", label="exactly as sure as right")
-    axes.errorbar(bins["probability"], right, spread, color=ACCENT, marker="o", markersize=4, linewidth=1.6,
-                  elinewidth=1, label="measured, 95 %")  # fmt: skip
+    enough = photos >= FEWEST
+    axes.bar(said, photos / photos.sum(), 0.045, color=FAINT, alpha=0.55)
+    axes.plot([0, 1], [0, 1], color=TEXT, linewidth=1, linestyle=":")
+    axes.errorbar(said[enough], right[enough], spread[:, enough], color=ACCENT, marker="o", markersize=4.5,
+                  linewidth=1.8, elinewidth=1.1)  # fmt: skip
     axes.set_title(f"{title}: ECE {_share(bins['ece'])}", color=TEXT, fontsize=FONT + 1, loc="left")
-    _legend(axes, "upper left", None)
     points = ", ".join(
-        f"{p:.0%} said, {r:.0%} right" for p, r in zip(bins["probability"], right, strict=True)
+        f"{p:.0%} said, {r:.0%} right" for p, r in zip(said[enough], right[enough], strict=True)
     )
     return _svg(drawing, f"{title}, calibration error {_share(bins['ece'])}: {points}.")
 
@@ -179,7 +178,7 @@ def _class_line(
     axes.plot(x, y, color=COLOURS[code], linewidth=1.8, linestyle=style, label=label)
 
 
-def _legend(axes: Axes, place: Literal["lower left", "lower right", "upper left"], title: str | None) -> None:
+def _legend(axes: Axes, place: Literal["lower left", "lower right"], title: str | None) -> None:
     legend = axes.legend(
         loc=place, fontsize=FONT - 1, labelcolor=TEXT, frameon=False, title=title, title_fontsize=FONT - 1
     )

@@ -12,20 +12,12 @@ import pytest
 from sklearn import metrics
 
 from skinapp.classifier import Classifier
+from skinapp.evaluation import HEADLINE, class_auc, expected_calibration_error, headline
 from skinapp.lesions import CODES
 from skinapp.preprocess import open_photo
 from tests.drawings import write_labels
 from train import evaluate as module
-from train.evaluate import (
-    HEADLINE,
-    class_auc,
-    evaluate,
-    expected_calibration_error,
-    headline,
-    intervals,
-    main,
-    table,
-)
+from train.evaluate import evaluate, intervals, main, table
 
 
 @pytest.fixture(autouse=True)

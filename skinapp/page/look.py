@@ -155,7 +155,7 @@ FIGURES_CSS = """
   --chart-nv: #3b3b3b; --chart-vasc: #2f7fb5; --shade: 15, 118, 110; }
 .dark { --chart-text: #cbd5e1; --chart-faint: #475569; --chart-accent: #2dd4bf; --chart-other: #f0a53a;
   --chart-akiec: #5fb4ee; --chart-bcc: #f0b429; --chart-bkl: #2fc99b; --chart-df: #e8a3cc; --chart-mel: #ff8a66;
-  --chart-nv: #e2e8f0; --chart-vasc: #9ad4f7; --shade: 20, 150, 138; }
+  --chart-nv: #e2e8f0; --chart-vasc: #9ad4f7; }
 .view h2, #about h2 { font-size: .95rem; font-weight: 600; margin: 0 0 4px; color: var(--body-text-color); }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(300px, 100%), 1fr)); gap: 10px; }
 .card { border: 1px solid var(--border-color-primary); border-radius: 8px; padding: 10px 14px;

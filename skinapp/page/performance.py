@@ -245,8 +245,8 @@ def calibration_html(metrics: Metrics) -> str:
     crossed, fitted = metrics["cross_fitted"], metrics["calibration"]
     return (
         f'<div class="sides">{charts.reliability(metrics)}</div>'
-        '<p class="mix">On the dotted line the network is right as often as it says. Bars: how many photos got such a '
-        f"probability. Calibration divides the logits by {fitted['temperature']:.2f} (temperature) and takes "
+        '<p class="mix">On the dotted line the network is right as often as it says. Points: measured, with 95 % intervals, where '
+        f"there are at least {charts.FEWEST} photos; bars: the share of photos with such a probability. Calibration divides the logits by {fitted['temperature']:.2f} (temperature) and takes "
         f"{fitted['tau']:.0%} of the training mix out again, which raises the recall of rare classes. A network whose "
         f"probabilities are exactly right would stay below {_share(crossed['ece_by_chance'])} in 95 of 100 such samples. "
         f"{_provenance(metrics)}</p>"
