@@ -45,7 +45,7 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_only_the_promised_endpoints_are_offered(client: Client) -> None:
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert set(endpoints) == {"/classify", "/explain"}
+    assert set(endpoints) == {"/classify", "/explain", "/performance", "/operating_point"}
     defaults = {p["parameter_name"]: p["parameter_default"] for p in endpoints["/classify"]["parameters"]}
     assert defaults["model"] == "fast"
 

@@ -10,6 +10,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard
 
 from skinapp.lesions import BY_CODE, CODES
+from skinapp.published import CAUTIONS, PUBLISHED
 from train.evaluate import HEADLINE
 
 MARKS = re.compile(
@@ -223,6 +224,26 @@ def dermatoscopic(metrics: Metrics) -> str:
     return "\n".join(lines).strip() or "Not measured."
 
 
+def comparison(metrics: Metrics) -> str:
+    """Ours, cross-fitted, beside what others published."""
+    keys = ("accuracy", "balanced_accuracy", "macro_auc")
+    lines = [
+        "| who | measured on | accuracy | balanced | AUC | what differs |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, network in metrics.items():
+        crossed = network["cross_fitted"]
+        cells = " | ".join(_share(crossed[key]) for key in keys)
+        lines.append(
+            f"| **{name}** | {crossed['n']:,} photos of HAM10000 | {cells} | Split by lesion, HAM10000 alone. |"
+        )
+    for other in PUBLISHED:
+        who = f"[{other.who}]({other.source})" if other.source else other.who
+        cells = " | ".join(_share(getattr(other, key)) for key in keys)
+        lines.append(f"| {who} | {other.test} | {cells} | {other.differs} |")
+    return "\n".join([*lines, "", *(f"- {caution}" for caution in CAUTIONS)])
+
+
 TABLES: dict[str, Callable[[Metrics], str]] = {
     "results": results_table,
     "calibration": calibration,
@@ -233,6 +254,7 @@ TABLES: dict[str, Callable[[Metrics], str]] = {
     "corruptions": corruptions,
     "maps": maps,
     "dermatoscopic": dermatoscopic,
+    "comparison": comparison,
 }
 
 
