@@ -53,7 +53,9 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_only_the_promised_endpoints_are_offered(client: Client) -> None:
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert set(endpoints) == {"/classify", "/classify_many", "/explain", "/report", "/similar"}
+    assert set(endpoints) == {
+        "/classify", "/classify_many", "/explain", "/operating_point", "/performance", "/report", "/similar",
+    }  # fmt: skip
     defaults = {p["parameter_name"]: p["parameter_default"] for p in endpoints["/classify"]["parameters"]}
     assert defaults["model"] == "fast"
 

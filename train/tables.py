@@ -11,6 +11,7 @@ from huggingface_hub import EvalResult, ModelCard
 
 from skinapp.evaluation import HEADLINE
 from skinapp.lesions import BY_CODE, CODES
+from skinapp.published import CAUTIONS, PUBLISHED
 
 MARKS = re.compile(
     r"(<!-- ([a-z ]+): written by python -m train.report -->\n).*?(<!-- end of \2 -->)", re.DOTALL
@@ -250,6 +251,26 @@ def similar(metrics: Metrics) -> str:
     return "\n".join(lines).strip() or "Not measured."
 
 
+def comparison(metrics: Metrics) -> str:
+    """Ours, cross-fitted, beside what others published."""
+    keys = ("accuracy", "balanced_accuracy", "macro_auc")
+    lines = [
+        "| who | measured on | accuracy | balanced | AUC | what differs |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, network in metrics.items():
+        crossed = network["cross_fitted"]
+        cells = " | ".join(_share(crossed[key]) for key in keys)
+        lines.append(
+            f"| **{name}** | {crossed['n']:,} photos of HAM10000 | {cells} | Split by lesion, HAM10000 alone. |"
+        )
+    for other in PUBLISHED:
+        who = f"[{other.who}]({other.source})" if other.source else other.who
+        cells = " | ".join(_share(getattr(other, key)) for key in keys)
+        lines.append(f"| {who} | {other.test} | {cells} | {other.differs} |")
+    return "\n".join([*lines, "", *(f"- {caution}" for caution in CAUTIONS)])
+
+
 TABLES: dict[str, Callable[[Metrics], str]] = {
     "results": results_table,
     "calibration": calibration,
@@ -261,6 +282,7 @@ TABLES: dict[str, Callable[[Metrics], str]] = {
     "maps": maps,
     "dermatoscopic": dermatoscopic,
     "similar": similar,
+    "comparison": comparison,
 }
 
 

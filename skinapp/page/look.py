@@ -171,7 +171,7 @@ FIGURES_CSS = """
 .interval i { position: absolute; top: 0; bottom: 0; border-radius: 4px; background: rgba(var(--shade), .55); }
 .interval b { position: absolute; top: -2px; bottom: -2px; width: 3px; margin-left: -1.5px; background: var(--chart-accent); }
 ul.plain { list-style: none; margin: 8px 0 4px; padding: 0; font-size: .9rem; }
-.view .mix { margin-top: 6px; max-width: 110ch; }
+.view .mix { margin-top: 6px; max-width: 150ch; }
 .view .card .mix { margin-top: 0; }
 ul.mix { padding-left: 1.2em; }
 .sides { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(420px, 100%), 1fr)); gap: 8px 28px;
@@ -218,7 +218,8 @@ button[role="tab"].selected { color: var(--chart-accent); }
 #about > .notice { margin-bottom: 10px; }
 .versions { display: grid; grid-template-columns: auto 1fr; gap: 2px 14px; font-size: .82rem; margin: 10px 0 0; }
 .versions dd { margin: 0; overflow-wrap: anywhere; }
-@media (max-width: 640px) { .versions { grid-template-columns: 1fr; } }
+@media (max-width: 640px) { .versions { grid-template-columns: 1fr; } .view table.groups .interval { display: none; }
+  .view table.words { min-width: 680px; } }
 """
 
 HEAD = '<meta name="referrer" content="no-referrer">'

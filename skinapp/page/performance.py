@@ -65,7 +65,11 @@ def add(engine: Engine) -> None:
             return _refusal(str(reason))
 
     model = gr.Dropdown(
-        engine.choices, value=engine.names[0], label="Network", visible=len(engine.choices) > 1
+        engine.choices,
+        value=engine.names[0],
+        label="Network",
+        container=False,
+        visible=len(engine.choices) > 1,
     )
     views: list[tuple[str, Callable[[Metrics], str]]] = [
         ("Classes", classes_html),
@@ -188,10 +192,9 @@ def overview_html(found: dict[str, Metrics | str]) -> str:
     some = next(iter(measured.values()))
     return (
         f'{refusals}<div class="cards">{"".join(cards)}</div><ul class="plain">{networks}</ul>'
-        f'<p class="mix">{_provenance(some)} In brackets: 95 % intervals, from 1,000 bootstrap samples of whole lesions.</p>'
-        '<p class="mix">All of this is measured on photos of two clinics, mostly of fair skin, of lesions that somebody chose to '
-        "photograph. Elsewhere expect less: see <i>Compared</i>. Nothing here shows that reading the probabilities helps "
-        "anybody decide better.</p>"
+        f'<p class="mix">{_provenance(some)} In brackets: 95 % intervals, from 1,000 bootstrap samples of whole lesions. The photos '
+        "are of two clinics, mostly of fair skin, and of lesions that somebody chose to photograph: elsewhere expect less (see "
+        "<i>Compared</i>). Nothing here shows that reading the probabilities helps anybody decide better.</p>"
     )
 
 
