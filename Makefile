@@ -6,7 +6,7 @@ FITS := import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (
 PYTHON := $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 	if $$p -c '$(FITS)' 2>/dev/null; then echo $$p; break; fi; done)
 
-.PHONY: run test browser screenshots train-requirements benchmarks clean
+.PHONY: run test browser screenshots train-requirements benchmarks stress lock clean
 
 run: $(VENV)/app.done
 	$(BIN)/python app.py
@@ -26,6 +26,11 @@ train-requirements: $(VENV)/train.done
 
 benchmarks: $(VENV)/app.done
 	$(BIN)/python -m benchmarks
+
+# The long forms: 2 minutes of 32 users, 5,000 requests; and what the service's table in the README says.
+stress: $(VENV)/test.done
+	SKINAPP_STRESS=1 $(BIN)/python -m pytest tests/test_load.py
+	$(BIN)/python -m benchmarks.load --seconds 120
 
 # An installed Chromium or Chrome if there is one, else Debian's package as root, else Playwright's own.
 browser: $(VENV)/test.done
@@ -52,6 +57,12 @@ $(VENV)/train.done: requirements.txt requirements-train.txt $(VENV)/created.done
 $(VENV)/test.done: requirements.txt requirements-train.txt requirements-test.txt $(VENV)/created.done
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-test.txt
 	@touch $@ $(VENV)/app.done $(VENV)/train.done
+
+# requirements.lock anew: every package that `make run` installs, by version and hash.
+lock: $(VENV)/test.done
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		requirements.txt -o requirements.lock
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

@@ -14,7 +14,7 @@ import httpx
 from playwright.sync_api import Browser, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
-STARTS_WITHIN = 120.0  # seconds; a busy machine takes long over its first import of Gradio
+STARTS_WITHIN = 300.0  # seconds; a busy machine takes long over its imports of Gradio and TensorFlow
 
 
 @contextmanager

@@ -16,6 +16,8 @@ from urllib.parse import quote
 import httpx
 import pytest
 from gradio_client import Client, handle_file
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from playwright.sync_api import expect
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
@@ -28,7 +30,7 @@ from skinapp.service.settings import SettingError, Settings
 from skinapp.service.uploads import KEPT_SECONDS, LOCK, PAUSE, Ledger, PrivateFolder
 from skinapp.service.watch import route_of
 from tests.drawings import draw_lesion
-from tests.serving import browser, running_app
+from tests.serving import ROOT, browser, running_app
 
 SECRET = "secret-name"  # of a patient's photo; must not turn up in any log
 META = {"_type": "gradio.FileData"}
@@ -475,3 +477,19 @@ def test_the_folder_is_made_private(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     folder.remove()
     assert not list(tmp_path.iterdir())
     assert json.dumps(str(folder.path))
+
+
+def test_the_lock_file_holds_every_requirement_by_hash() -> None:
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    locked: dict[str, set[str]] = {}
+    for name, version in re.findall(r"^([\w.-]+)==([^\s;]+)", lock, re.MULTILINE):
+        locked.setdefault(canonicalize_name(name), set()).add(version)
+    assert len(re.findall(r"^[\w.-]+==.*\\\n    --hash=sha256:", lock, re.MULTILINE)) == sum(
+        map(len, locked.values())
+    )
+    for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines():
+        text = line.partition("#")[0].strip()
+        if text:
+            requirement = Requirement(text)
+            versions = locked.get(canonicalize_name(requirement.name), set())
+            assert any(v in requirement.specifier for v in versions), f"{text}: run make lock"

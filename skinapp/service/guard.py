@@ -75,8 +75,6 @@ class Guard:
         if path.startswith(_FILE):
             self._check_file(path.removeprefix(_FILE), owner)
         self._check_session(scope, owner)
-        if path == _UPLOAD:
-            self._check_room(scope)
         if _EVENT.match(path) and method == "POST":
             receive = await self._checked(scope, receive, owner)
         if _RESULT.match(path):
@@ -84,7 +82,11 @@ class Guard:
                 pair for pair in scope["headers"] if pair[0] != b"accept-encoding"
             ]  # it is read here
             send = self._telling(owner, send)
-        await self.app(scope, receive, send)
+        if path == _UPLOAD:
+            self._check_room(scope)
+            await self._stored(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
 
     def _check_file(self, path: str, owner: str) -> None:
         if not self.ledger.may_see(path, owner):
@@ -105,6 +107,23 @@ class Guard:
         needed = SPARE_BYTES + (int(length) if length.isdecimal() else 0)
         if shutil.disk_usage(self.ledger.folder).free < needed:
             raise Refusal(507, "The server has no room for uploads at the moment: try again in ten minutes.")
+
+    async def _stored(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Says so where an upload cannot be written, instead of Gradio's bare 500."""
+        failed = False
+
+        async def unless_failed(message: Message) -> None:
+            nonlocal failed
+            failed = failed or message.get("status", 200) >= 500
+            if not failed:
+                await send(message)
+
+        try:
+            await self.app(scope, receive, unless_failed)
+        except OSError:
+            failed = True
+        if failed:
+            raise Refusal(507, "The server cannot store uploads at the moment: try again in ten minutes.")
 
     async def _checked(self, scope: Scope, receive: Receive, owner: str) -> Receive:
         """Reads an event, refuses what it may not name, and hands on what was read: written anew, so that nobody
