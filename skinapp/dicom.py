@@ -13,7 +13,7 @@ import pydicom
 from PIL import Image
 from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels import apply_color_lut, get_decoder
-from pydicom.uid import UID
+from pydicom.uid import UID, MediaStorageDirectoryStorage
 
 from skinapp.photo_files import Limits, Metered, PhotoError, check_cost, without_app_data
 
@@ -53,6 +53,8 @@ def open_dicom(data: bytes, limits: Limits) -> Image.Image:
         raise PhotoError(_compressed("deflate"))
     dataset = pydicom.dcmread(Metered(data), specific_tags=cast(Any, TAGS))
     syntax = UID(dataset.file_meta.TransferSyntaxUID)
+    if not dataset and dataset.file_meta.get("MediaStorageSOPClassUID") != MediaStorageDirectoryStorage:
+        raise ValueError("pydicom keeps nothing of a file that ends amid an element.")
     modality, sop_class = dataset.get("Modality") or "OT", dataset.get("SOPClassUID")
     if modality not in PHOTO_MODALITIES and not (
         modality == "OT" and str(sop_class).startswith(SECONDARY_CAPTURE)

@@ -18,7 +18,9 @@ MOST_READS = (
     200_000  # calls of read() a decoder may need: some hundreds for a photo, millions for a hostile file
 )
 MOST_SCANS = 100  # a progressive JPEG has about ten; each scan costs a walk through the whole picture
-MOST_TABLES = 100  # quantisation tables of a JPEG and its previews, colour profiles of a PNG: one to a dozen
+MOST_TABLES = (
+    100  # tables or EXIF blocks of a JPEG and its previews, colour profiles of a PNG: one to a dozen
+)
 MOST_TAGS = 1_000  # of a TIFF's directory; cameras write fewer than a hundred
 MOST_VALUES = 200_000  # of one TIFF tag: the strips or tiles of the largest picture that is read
 
@@ -212,15 +214,24 @@ def without_app_data(data: bytes) -> tuple[bytes, bytes]:
     """A JPEG -> the same JPEG in which Pillow finds no EXIF, Photoshop or multi-picture data, and its first EXIF block.
 
     Pillow reads those while it opens the file, and copies whatever each tag points at: where tags overlap, it makes
-    gigabytes of kilobytes. A scan never holds these markers, so no pixel changes.
+    gigabytes of kilobytes. A scan never holds these markers, so no pixel changes. Raises PhotoError where there are too many.
     """
-    exif = _EXIF.search(data)
-    block = data[exif.end() : exif.start() + 2 + int.from_bytes(exif[1], "big")] if exif else b""
-    return _APP_DATA.sub(rb"\1\0\0\0\0", data), block
+    exif, names = b"", []
+    for match in _APP_DATA.finditer(data):
+        if match[2] == b"Exif" and not exif:
+            exif = data[match.start(2) : match.start() + 2 + int.from_bytes(match[1], "big")]
+        names.append(match.start(2))
+        if len(names) > MOST_TABLES:
+            raise PhotoError("This JPEG is made of too many parts: save it anew as a baseline JPEG.")
+    if not names:
+        return data, exif
+    cleaned = bytearray(data)
+    for name in names:
+        cleaned[name : name + 4] = bytes(4)
+    return bytes(cleaned), exif
 
 
-_EXIF = re.compile(rb"\xff\xe1(..)Exif\0\0", re.DOTALL)
-_APP_DATA = re.compile(rb"(\xff[\xe1\xe2\xed]..)(?:Exif|MPF\0|Phot)", re.DOTALL)
+_APP_DATA = re.compile(rb"\xff[\xe1\xe2\xed](..)(Exif|MPF\0|Phot)", re.DOTALL)
 
 
 def orientation(exif: bytes) -> int:

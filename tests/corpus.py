@@ -20,14 +20,18 @@ SLOW = 5.0  # seconds
 
 def main() -> int:
     """Returns 0 where every file is answered in time, else 1."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--app", metavar="URL", help="a running app; its /classify gets the same files")
     parser.add_argument("--refusals", action="store_true", help="print the sentence that each file got")
     options = parser.parse_args()
     files = sorted(path for path in options.folder.rglob("*") if path.is_file())
     good = _run("open_photo", files, _decode, options.refusals)
-    print(f"memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB at most, {_resident():.0f} MB now")
+    print(
+        f"memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB at most, {_resident():.0f} MB now"
+    )
     if options.app:
         from gradio_client import Client
 
