@@ -9,6 +9,7 @@ from pathlib import Path
 from skinapp import NOTICE
 from skinapp.lesions import CODES
 from skinapp.models import ModelError, default_model, model_folder
+from skinapp.photo_files import READ_KINDS_IN_WORDS
 from skinapp.preprocess import PhotoError
 
 
@@ -17,9 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m skinapp", description=f"Class probabilities of photos. {NOTICE}"
     )
-    parser.add_argument(
-        "photos", nargs="+", type=Path, metavar="PHOTO", help="JPEG, PNG, WebP, BMP or TIFF files"
-    )
+    parser.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help=f"{READ_KINDS_IN_WORDS} files")
     parser.add_argument("--json", action="store_true", help="one JSON object a line instead of a table")
     parser.add_argument(
         "--overlay", type=Path, metavar="DIR", help="write the saliency overlay of each photo there"
