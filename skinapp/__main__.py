@@ -13,6 +13,7 @@ from skinapp import NOTICE
 from skinapp.decision import SENSITIVITIES
 from skinapp.lesions import CODES
 from skinapp.models import ModelError, default_model, model_folder
+from skinapp.photo_files import READ_KINDS_IN_WORDS
 from skinapp.rows import CsvTable, Row
 from skinapp.sources import Source, gather
 
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         nargs="+",
         type=Path,
         metavar="PHOTO",
-        help="JPEG, PNG, WebP, BMP or TIFF files, folders or ZIP archives of them",
+        help=f"{READ_KINDS_IN_WORDS} files, folders or ZIP archives of them",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a line instead of a table")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="also write the table as CSV")

@@ -2,21 +2,37 @@
 
 Everything that touches pixels before the network is here:
 bytes or file -> `open_photo` (upright RGB picture) -> `centre_square` -> `to_input` (float32 batch of one).
+Which kinds of file there are, and what makes one too dear, is in `photo_files`; DICOM, which few send, in `dicom`.
 """
 
-import io
+import logging
 import os
 import warnings
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
-SMALLEST_SIDE = 94  # below this, the network would be shown pixels that the camera never saw
-MOST_PIXELS = 50_000_000  # a 50-megapixel RGB picture takes 150 MB; dermatoscopes deliver 1 to 24
-MOST_BYTES = 40 * 1024 * 1024
+from skinapp.photo_files import (
+    SMALLEST_SIDE,
+    Limits,
+    Metered,
+    PhotoError,
+    check_cost,
+    kind_of,
+    orientation,
+    refusal_by_name,
+    without_app_data,
+)
+
+LIMITS = Limits.from_environment()
+MOST_BYTES = LIMITS.most_bytes  # what the servers in front of `open_photo` let through
+
+# Pixels on the short side that a decoder which can reduce must leave: enough for the square that people see (512) and
+# twice what the largest network sees (224).
+ENOUGH = 512
 
 RESAMPLING = {
     "box": Image.Resampling.BOX,
@@ -26,8 +42,10 @@ RESAMPLING = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 
-# Pillow warns of bombs and broken EXIF; our own limits stand below. Once, since a filter per call is not thread-safe.
+# Pillow warns of bombs and broken EXIF, and logs what tags say: our own limits stand below, and no tag gets into a log.
+# Once, since a filter per call is not thread-safe.
 warnings.filterwarnings("ignore", module="PIL")
+logging.getLogger("PIL").setLevel(logging.CRITICAL + 1)
 
 
 @dataclass(frozen=True)
@@ -44,41 +62,35 @@ class Frame:
     side: float = 1.0
 
 
-class PhotoError(ValueError):
-    """A photo that cannot be read; its text is one sentence for the user: what is wrong and what to do."""
-
-
-def open_photo(source: bytes | str | os.PathLike[str]) -> Image.Image:
+def open_photo(
+    source: bytes | str | os.PathLike[str], enough: int | None = ENOUGH, limits: Limits = LIMITS
+) -> Image.Image:
     """Decode a photo and set it upright.
 
-    source: the bytes of an image file, or its path -> Pillow image, mode RGB, EXIF orientation applied, no metadata.
+    source: the bytes of an image file, or its path -> Pillow image, mode RGB, upright, no metadata.
+    Of a JPEG, the decoder makes a half, quarter or eighth where `enough` pixels remain on the short side, which takes a
+    fraction of the time; None decodes every pixel. Training, evaluation and the app leave `enough` as it is and so see
+    the same pixels; pictures below 1024 pixels a side, like those of HAM10000, are never reduced.
     Transparent parts are laid on black, as in a dermatoscope's dark rim.
-    Raises PhotoError for whatever is no single JPEG, PNG, WebP, BMP or TIFF picture of 94 pixels a side to
-    50 megapixels in grey or RGB colours.
+    Raises PhotoError for whatever is no single JPEG, PNG, WebP, BMP, TIFF, HEIC or DICOM picture of 94 pixels a side to
+    `limits` (50 megapixels) in grey or RGB colours. Of a HEIC the primary picture is read, of a DICOM file the first frame.
     """
-    data = source if isinstance(source, bytes) else _read(Path(source))
+    data = source if isinstance(source, bytes) else _read(Path(source), limits)
     if not data:
         raise PhotoError("This file is empty: choose a JPEG or PNG photo.")
-    if len(data) > MOST_BYTES:
-        raise PhotoError(
-            f"This file is larger than {MOST_BYTES // 2**20} MB: save the photo as a smaller JPEG."
-        )
+    limits.check_bytes(len(data))
+    kind = kind_of(data)
+    if not kind:
+        raise PhotoError(refusal_by_name(data))
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            _refuse_unsuitable(image)
-            image.load()
-            return _to_rgb(ImageOps.exif_transpose(image))
+        return _decode(data, kind, enough, limits)
     except PhotoError:
         raise
     except Image.DecompressionBombError:
-        raise PhotoError(_too_large()) from None
-    except UnidentifiedImageError:
-        raise PhotoError(
-            "This file is not a picture that can be read here: choose a JPEG or PNG photo."
-        ) from None
+        raise PhotoError(limits.too_large) from None
     except MemoryError:
         raise PhotoError("This photo needs more memory than there is: save it as a smaller JPEG.") from None
-    except Exception:  # noqa: BLE001  # Pillow's plugins raise nearly every kind of error on damaged files
+    except Exception:  # noqa: BLE001  # decoders raise nearly every kind of error on damaged files
         raise PhotoError("This picture is damaged or cut short: export or copy it again.") from None
 
 
@@ -123,40 +135,75 @@ def to_input(image: Image.Image, size: int, resampling: str) -> np.ndarray:
     return to_pixels(image, size, resampling).astype(np.float32)[np.newaxis]
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, limits: Limits) -> bytes:
     """The file's bytes; of one whose size nobody tells, at most one more than is allowed, so that the caller sees it."""
     try:
         if path.exists() and not path.is_file() and not path.is_dir():  # a device or a pipe may never end
             raise PhotoError("This is no file: name a JPEG or PNG photo.")
         with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size > MOST_BYTES:
-                raise PhotoError(_too_heavy())
-            return file.read(MOST_BYTES + 1)
+            limits.check_bytes(os.fstat(file.fileno()).st_size)
+            return file.read(limits.most_bytes + 1)
     except OSError as error:
         raise PhotoError(
             f"This file cannot be opened ({error.strerror}): check its name and rights."
         ) from None
 
 
-def _too_heavy() -> str:
-    return f"This file is larger than {MOST_BYTES // 2**20} MB: save the photo as a smaller JPEG."
+def _decode(data: bytes, kind: str, enough: int | None, limits: Limits) -> Image.Image:
+    """Judge by the header alone, before any pixel is unpacked; then unpack."""
+    if kind == "DICOM":
+        from skinapp.dicom import open_dicom  # pydicom is loaded by those who need it
+
+        return _to_rgb(open_dicom(data, limits))
+    check_cost(data, kind)
+    exif = b""
+    if kind == "JPEG":
+        data, exif = without_app_data(data)
+    if kind == "HEIF":
+        _learn_heif()
+    with Image.open(Metered(data), formats=[kind]) as image:
+        limits.check_picture(*image.size)
+        _refuse_unsuitable(image)
+        if enough and kind == "JPEG":
+            image.draft(None, (enough, enough))
+        image.load()
+        turn = _UPRIGHT.get(orientation(exif or _exif(image, kind)))
+        return _to_rgb(image if turn is None else image.transpose(turn))
 
 
-def _too_large() -> str:
-    return f"This picture has more than {MOST_PIXELS // 10**6} megapixels: reduce it and try again."
+def _exif(image: Image.Image, kind: str) -> bytes:
+    """The EXIF block of a loaded picture that is still to be set upright."""
+    if kind in ("HEIF", "TIFF"):  # their decoders have turned it already
+        return b""
+    if (
+        "exif" not in image.info and "Raw profile type exif" in image.info
+    ):  # ImageMagick's way with PNG, in hexadecimal
+        return bytes.fromhex("".join(image.info["Raw profile type exif"].split("\n")[3:]))
+    return image.info.get("exif", b"")
+
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@cache
+def _learn_heif() -> None:
+    """Tell Pillow of HEIC, with the picture itself and nothing beside it."""
+    from pillow_heif import register_heif_opener
+
+    register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
 
 
 def _refuse_unsuitable(image: Image.Image) -> None:
-    """Judge by the header alone, before any pixel is unpacked."""
-    width, height = image.size
-    if width * height > MOST_PIXELS:
-        raise PhotoError(_too_large())
-    if min(width, height) < SMALLEST_SIDE:
-        raise PhotoError(
-            f"This picture has {width} x {height} pixels; at least {SMALLEST_SIDE} on each side are needed: "
-            "take the photo at a higher resolution."
-        )
-    if _holds_several(image):
+    """Refuse several pictures in one file, and colours that Pillow does not read faithfully."""
+    if image.format in ("PNG", "WEBP") and getattr(image, "n_frames", 1) > 1:
         raise PhotoError("This file holds more than one picture: save the one to be read as JPEG or PNG.")
     sixteen_bits = image.mode.startswith("I;16")
     if (
@@ -172,19 +219,6 @@ def _refuse_unsuitable(image: Image.Image) -> None:
             f"This picture's colours are stored as {image.mode}, which cannot be read faithfully: "
             "save it as an RGB JPEG or PNG."
         )
-
-
-def _holds_several(image: Image.Image) -> bool:
-    if image.format == "MPO":  # the JPEG of phones that append a second view; the first one is the photo
-        return False
-    if image.format != "TIFF":
-        return getattr(image, "n_frames", 1) > 1
-    try:  # counting the pages of a TIFF takes minutes where somebody made thousands
-        image.seek(1)
-    except EOFError:
-        image.seek(0)
-        return False
-    return True
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -171,7 +171,7 @@ def save_as(**options: object) -> Callable[[Path], None]:
         (
             "page.svg",
             lambda path: path.write_text("<svg xmlns='http://www.w3.org/2000/svg'/>"),
-            "not a picture",
+            "SVG drawing",
         ),
         ("bomb.png", lambda path: Image.new("1", (9500, 9500)).save(path), "50 megapixels"),
         ("huge.png", lambda path: Image.new("1", (20000, 20000)).save(path), "50 megapixels"),

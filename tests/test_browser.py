@@ -240,7 +240,7 @@ def test_a_bad_file_gets_one_sentence_and_the_next_photo_works(
 def test_another_kind_of_file_is_read_by_our_decoder_alone(page: Page, tmp_path: Path) -> None:
     path = tmp_path / "drawn.tiff"
     draw_lesion("nv").save(path)
-    page.set_input_files("input[data-testid^='Another kind']", path)
+    page.set_input_files("input[data-testid^='HEIC']", path)
     insisted(page)
     shown_map(page)
 

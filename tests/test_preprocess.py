@@ -2,7 +2,10 @@
 
 import hashlib
 import io
+import os
 import struct
+import subprocess
+import sys
 import time
 import tracemalloc
 import zlib
@@ -17,8 +20,10 @@ from PIL import Image
 from skinapp.classifier import Classifier
 from skinapp.drawings import draw_lesion
 from skinapp.preprocess import (
+    ENOUGH,
     MOST_BYTES,
     RESAMPLING,
+    Limits,
     PhotoError,
     centre_square,
     open_photo,
@@ -290,10 +295,10 @@ FAULTS: dict[str, tuple[Callable[[], bytes], str]] = {
     "empty": (lambda: b"", "empty"),
     "text": (lambda: b"no picture at all", "not a picture"),
     "zeros": (lambda: bytes(1000), "not a picture"),
-    "svg": (lambda: b'<svg xmlns="http://www.w3.org/2000/svg" width="200" height="200"/>', "not a picture"),
-    "html": (lambda: b"<!doctype html><title>404</title>", "not a picture"),
-    "gif": (lambda: encoded(DRAWN, "GIF"), "not a picture"),
-    "animated gif": (lambda: animated("GIF"), "not a picture"),
+    "svg": (lambda: b'<svg xmlns="http://www.w3.org/2000/svg" width="200" height="200"/>', "This is an SVG drawing"),
+    "html": (lambda: b"<!doctype html><title>404</title>", "This is a web page"),
+    "gif": (lambda: encoded(DRAWN, "GIF"), "in GIF format"),
+    "animated gif": (lambda: animated("GIF"), "in GIF format"),
     "animated png": (lambda: animated("PNG"), "more than one"),
     "animated webp": (lambda: animated("WEBP"), "more than one"),
     "tiff of several pages": (lambda: animated("TIFF"), "more than one"),
@@ -414,3 +419,227 @@ def test_a_tiff_of_thousands_of_pages_is_refused_at_once() -> None:
 def test_a_device_is_not_read() -> None:
     with pytest.raises(PhotoError, match="no file"):
         open_photo("/dev/zero")
+
+
+def noisy(width: int, height: int) -> Image.Image:
+    """A drawn lesion at the size of a camera, with a camera's noise."""
+    large = draw_lesion("mel", size=(600, 450)).resize((width, height), Image.Resampling.BICUBIC)
+    noise = np.random.default_rng(0).normal(0, 6, (height, width, 3))
+    return Image.fromarray(np.clip(np.asarray(large) + noise, 0, 255).astype(np.uint8))
+
+
+@pytest.fixture(scope="module")
+def camera_jpeg() -> bytes:
+    return encoded(noisy(2800, 2100), "JPEG", quality=90)
+
+
+def test_a_reduced_jpeg_shows_the_network_the_same(camera_jpeg: bytes) -> None:
+    """As much as saving the photo again would: a grey level or two (train/EXPERIMENTS.md has the probabilities)."""
+    reduced, full = open_photo(camera_jpeg), open_photo(camera_jpeg, enough=None)
+    assert full.size == (2800, 2100) and reduced.size == (700, 525)
+    for size in (94, 224):  # of the networks
+        difference = to_input(reduced, size, "bicubic") - to_input(full, size, "bicubic")
+        assert np.abs(difference).max() <= 3 and np.abs(difference).mean() < 0.5
+
+
+@pytest.mark.parametrize(
+    "size, reduced",
+    [
+        ((600, 450), (600, 450)),  # HAM10000
+        ((1500, 1023), (1500, 1023)),
+        ((1024, 1024), (512, 512)),
+        ((2047, 3000), (1024, 1500)),
+        ((4096, 5000), (512, 625)),
+        ((9000, 94), (9000, 94)),
+    ],
+)
+def test_only_jpegs_of_more_than_enough_pixels_are_reduced(
+    size: tuple[int, int], reduced: tuple[int, int]
+) -> None:
+    image = Image.new("L", size, 128)
+    assert open_photo(encoded(image, "JPEG")).size == reduced
+    assert open_photo(encoded(image, "JPEG"), enough=None).size == size
+    assert open_photo(encoded(image, "PNG")).size == size
+
+
+def test_a_reduced_jpeg_is_set_upright_too(camera_jpeg: bytes) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = encoded(noisy(2800, 2100).transpose(Image.Transpose.ROTATE_90), "JPEG", quality=90, exif=exif)
+    photo, expected = open_photo(turned), open_photo(camera_jpeg)
+    assert photo.size == expected.size
+    assert np.abs(to_input(photo, 94, "bicubic") - to_input(expected, 94, "bicubic")).max() <= 4
+
+
+# libjpeg-turbo's reduced decoding is integer arithmetic (its "islow" method): a golden value for what the network is
+# shown of a large JPEG. A checksum would tie the test to one libjpeg, so the values may be two grey levels off.
+def test_golden_values_of_a_large_jpeg() -> None:
+    large = formula_picture().resize((2400, 1800), Image.Resampling.BICUBIC)
+    batch = to_input(open_photo(encoded(large, "JPEG", quality=95, subsampling=0)), 94, "bicubic")
+    golden = to_input(formula_picture(), 94, "bicubic")
+    for row, column in ((0, 0), (0, 93), (47, 47), (93, 0), (70, 20)):
+        assert np.abs(batch[0, row, column, :2] - golden[0, row, column, :2]).max() <= 2
+    assert min(open_photo(encoded(large, "JPEG")).size) == 900 > ENOUGH
+
+
+def test_limits_are_settings() -> None:
+    program = "from skinapp.preprocess import LIMITS, MOST_BYTES; print(LIMITS.most_bytes, MOST_BYTES, LIMITS.most_pixels)"
+
+    def run(**environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", program],
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    set_by_hand = run(SKINAPP_MOST_BYTES="1000", SKINAPP_MOST_PIXELS=" 2000 ")
+    assert set_by_hand.stdout.split() == ["1000", "1000", "2000"]
+    wrong = run(SKINAPP_MOST_PIXELS="50 megapixels")
+    assert wrong.returncode == 1 and wrong.stderr.count("\n") == 1
+    assert "SKINAPP_MOST_PIXELS is to be a whole number" in wrong.stderr
+
+
+def test_limits_are_kept() -> None:
+    data = encoded(DRAWN, "PNG")
+    assert open_photo(data, limits=Limits(len(data), 30_000)).size == (200, 150)
+    with pytest.raises(PhotoError, match="MB"):
+        open_photo(data, limits=Limits(len(data) - 1, 30_000))
+    with pytest.raises(PhotoError, match="0.03 megapixels"):
+        open_photo(data, limits=Limits(len(data), 29_999))
+
+
+@pytest.mark.parametrize(
+    "data, name",
+    [
+        (encoded(DRAWN, "GIF"), "GIF format"),
+        (encoded(DRAWN, "JPEG2000"), "JPEG 2000 format"),
+        (encoded(DRAWN, "ICO"), "ICO format"),
+        (encoded(DRAWN, "PPM"), "PPM format"),
+        (encoded(DRAWN, "PDF"), "PDF document"),
+        (b"\0\0\0\x20ftypavif" + bytes(100), "AVIF format"),
+        (b"\0\0\0\x20ftypmif1\0\0\0\0mif1avifmiafMA1B" + bytes(100), "AVIF format"),
+        (b"\0\0\0\x20ftypisom" + bytes(100), "a video"),
+        (b"PK\3\4" + bytes(100), "ZIP archive"),
+        (b"\xff\x0a" + bytes(100), "JPEG XL format"),
+        (b"8BPS\0\1" + bytes(100), "PSD format"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0", "EPS format"),
+        (b"<?xml version='1.0'?>\n<svg>", "SVG drawing"),
+    ],
+)
+def test_other_kinds_are_refused_by_name(data: bytes, name: str) -> None:
+    with pytest.raises(PhotoError, match=f"^This is .*{name}") as caught:
+        open_photo(data)
+    check_sentence(str(caught.value))
+
+
+JPEG = encoded(DRAWN, "JPEG")
+
+
+def segment(marker: int, body: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
+
+
+def overlapping_exif(size: int) -> bytes:
+    """EXIF of 5000 tags, each of which names the same `size` bytes."""
+    tags = b"".join(struct.pack("<HHLL", 1000 + i, 7, size, 8) for i in range(5000))
+    block = b"II*\0" + struct.pack("<LH", 8, 5000) + tags + bytes(4)
+    first = segment(0xE1, b"Exif\0\0" + block + bytes(65_000 - len(block)))
+    return first + segment(0xE1, b"Exif\0\0" + bytes(65_000)) * (size // 65_000)
+
+
+def scans(number: int) -> bytes:
+    """A progressive JPEG of 50 megapixels and as many scans, each a few bytes long."""
+    tables = segment(0xDB, bytes(1) + bytes([1] * 64)) + segment(
+        0xC2, struct.pack(">BHHB", 8, 7070, 7070, 1) + b"\1\x11\0"
+    )
+    codes = segment(0xC4, b"\0\1" + bytes(16)) + segment(0xC4, b"\x10\1" + bytes(15) + b"\xe0")
+    first = segment(0xDA, b"\1\1\0\0\0\0") + bytes(98_000)
+    return (
+        b"\xff\xd8"
+        + tables
+        + codes
+        + first
+        + (segment(0xDA, b"\1\1\0\1\x3f\0") + bytes(100)) * number
+        + b"\xff\xd9"
+    )
+
+
+def tiff_with(tag: int, count: int) -> bytes:
+    """A TIFF, one of whose tags claims that many values."""
+    data = bytearray(grey_tiff(8, 1, bytes(10_000)))
+    place = data.index(struct.pack("<HH", tag, 4), 10_008)
+    data[place + 4 : place + 8] = struct.pack("<L", count)
+    return bytes(data) + bytes(30_000_000)
+
+
+COSTLY: dict[str, tuple[Callable[[], bytes], str]] = {
+    "exif that names megabytes again and again": (lambda: JPEG[:2] + overlapping_exif(5_000_000) + JPEG[2:], ""),
+    "exif without end": (lambda: JPEG[:2] + overlapping_exif(20_000_000) + JPEG[2:], "too many parts"),
+    "millions of markers": (lambda: JPEG[:2] + segment(0xFE, b"") * 5_000_000 + JPEG[2:], "too long"),
+    "millions of fill bytes": (lambda: JPEG[:2] + b"\xff" * 10_000_000 + JPEG[2:], "too long"),
+    "thousands of tables": (lambda: JPEG[:2] + segment(0xDB, (b"\0" + bytes([1] * 64)) * 1000) * 300 + JPEG[2:], "too many tables"),
+    "a hundred scans": (lambda: scans(98), ""),
+    "a thousand scans": (lambda: scans(1000), "too many scans"),
+    "png of empty chunks": (lambda: png(100, 100, 8, 2, (b"\0" + bytes(300)) * 100, *[(b"teSt", b"")] * 300_000), "too long"),
+    "png of colour profiles": (
+        lambda: png(100, 100, 8, 2, (b"\0" + bytes(300)) * 100, *[(b"iCCP", b"a\0\0" + zlib.compress(bytes(1_000_000)))] * 500),
+        "too many colour profiles",
+    ),
+    "png of texts": (
+        lambda: png(100, 100, 8, 2, (b"\0" + bytes(300)) * 100, *[(b"zTXt", b"a\0\0" + zlib.compress(bytes(1_000_000)))] * 200),
+        "damaged",
+    ),
+    "tiff of millions of strips": (lambda: tiff_with(273, 9_000_000), "damaged"),
+    "run-length bmp": (
+        lambda: b"BM" + struct.pack("<IHHIIiiHHIIiiII", 0, 0, 0, 1078, 40, 7000, 7000, 1, 8, 1, 0, 0, 0, 256, 0)
+        + bytes(1024) + b"\1\5" * 10_000_000,
+        "too long",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", COSTLY)
+def test_files_built_to_be_costly_cost_little(case: str) -> None:
+    """None of them has more than 50 megapixels or 40 MB, and each would take minutes or gigabytes inside Pillow."""
+    make, word = COSTLY[case]
+    data = make()
+    tracemalloc.start()
+    started = time.process_time()  # of this process: a busy machine is no fault of the decoder
+    try:
+        if word:
+            with pytest.raises(PhotoError, match=word):
+                open_photo(data)
+        else:
+            assert open_photo(data).mode == "RGB"
+        seconds, (_, peak) = time.process_time() - started, tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert seconds < 5 and peak < 3 * len(data) + 50_000_000
+
+
+def test_a_camera_raw_file_is_not_its_preview() -> None:
+    """DNG: a TIFF whose first picture is a thumbnail."""
+    dng = encoded(DRAWN, "TIFF", tiffinfo={50706: b"\1\4\0\0"})
+    with pytest.raises(PhotoError, match="camera's raw file"):
+        open_photo(dng)
+    with pytest.raises(PhotoError, match="more than one picture"):
+        open_photo(encoded(DRAWN, "TIFF", tiffinfo={254: 1}))
+
+
+def test_neither_warnings_nor_logs_quote_metadata() -> None:
+    """In a process of its own, with every log switched on: Pillow logs the tags of a TIFF, and warns of broken EXIF."""
+    exif = Image.Exif()
+    exif[0x010E] = "SECRET description"
+    program = (
+        "import logging, sys; logging.basicConfig(level=logging.DEBUG)\n"
+        "from skinapp.preprocess import open_photo\n"
+        "print(open_photo(sys.stdin.buffer.read()).size)"
+    )
+    for data in (photo_with_secrets("JPEG"), photo_with_secrets("PNG"), encoded(DRAWN, "TIFF", exif=exif)):
+        assert b"SECRET" in data
+        run = subprocess.run(
+            [sys.executable, "-W", "always", "-c", program], input=data, capture_output=True, check=True
+        )
+        assert run.stdout.strip() == b"(200, 150)" and b"SECRET" not in run.stderr

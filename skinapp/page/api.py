@@ -33,7 +33,7 @@ def add(engine: Engine) -> None:
         """Seven class probabilities of a dermatoscopic photo. For research and teaching, not a medical device.
 
         Args:
-            photo: a JPEG, PNG, WebP, BMP or TIFF file.
+            photo: a JPEG, PNG, WebP, BMP, TIFF, HEIC or DICOM file.
             model: the name of the network, fast or detailed.
 
         Returns:
@@ -47,7 +47,7 @@ def add(engine: Engine) -> None:
         """Saliency overlay for a class. For research and teaching, not a medical device.
 
         Args:
-            photo: a JPEG, PNG, WebP, BMP or TIFF file.
+            photo: a JPEG, PNG, WebP, BMP, TIFF, HEIC or DICOM file.
             code: the class to explain (akiec, bcc, bkl, df, mel, nv, vasc), by default the most probable one.
             model: the name of the network, fast or detailed.
 
@@ -72,7 +72,7 @@ def add(engine: Engine) -> None:
         """The reading to take along, as one page and as data. For research and teaching, not a medical device.
 
         Args:
-            photo: a JPEG, PNG, WebP, BMP or TIFF file; its name and metadata go into neither file.
+            photo: a JPEG, PNG, WebP, BMP, TIFF, HEIC or DICOM file; its name and metadata go into neither file.
             code: the class whose saliency map is shown (akiec, bcc, bkl, df, mel, nv, vasc), by default the most probable one.
             label: a case label in free text, one line; no patient data is asked for.
             sensitivity: of the operating point that malignant or premalignant is held against: 0.9, 0.95 or 0.98.
@@ -98,7 +98,7 @@ def add(engine: Engine) -> None:
         """The eight training photos that resemble a photo most to the network, by their ids in the ISIC archive.
 
         Args:
-            photo: a JPEG, PNG, WebP, BMP or TIFF file.
+            photo: a JPEG, PNG, WebP, BMP, TIFF, HEIC or DICOM file.
             model: the name of the network, fast or detailed.
 
         Returns:
@@ -113,7 +113,7 @@ def add(engine: Engine) -> None:
         """Many photos at once. For research and teaching, not a medical device.
 
         Args:
-            photos: JPEG, PNG, WebP, BMP or TIFF files, ZIP archives of them, and at most one CSV with their dx.
+            photos: JPEG, PNG, WebP, BMP, TIFF, HEIC or DICOM files, ZIP archives of them, and at most one CSV with their dx.
             model: the name of the network, fast or detailed.
 
         Returns:

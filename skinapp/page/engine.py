@@ -20,7 +20,8 @@ from PIL import Image
 from skinapp.batching import Batcher
 from skinapp.lesions import CODES
 from skinapp.models import model_folders, title
-from skinapp.preprocess import Frame, PhotoError, open_photo
+from skinapp.photo_files import PhotoError
+from skinapp.preprocess import ENOUGH, Frame, open_photo
 from skinapp.service.metrics import PHASE_SECONDS, PHOTOS, WAITING
 from skinapp.service.settings import Settings
 
@@ -84,7 +85,10 @@ class Engine:
             from skinapp.reading import prepare, reading_of
 
             with self._decoders, _timed("decode"):
-                decoded = photo if isinstance(photo, Image.Image) else open_photo(photo)
+                enough = round(
+                    ENOUGH / (frame.side if frame else 1)
+                )  # pixels of the whole, for enough of the part
+                decoded = photo if isinstance(photo, Image.Image) else open_photo(photo, enough)
                 prepared = prepare(decoded, classifier, frame)
             try:
                 prediction = self._batcher.predict(prepared.pixels, classifier, self.settings.request_seconds)

@@ -66,7 +66,7 @@ def add(engine: Engine) -> None:
             with gr.Column(elem_id="intake") as intake:
                 photo = _photo_input()
                 other = gr.UploadButton(
-                    "Another kind of file (HEIC, TIFF, DICOM)", size="sm", elem_id="other", type="filepath"
+                    "HEIC, TIFF or DICOM file", size="sm", elem_id="other", type="filepath"
                 )
                 sample = examples_view(drawn)
             view = frame_view()

@@ -1,0 +1,126 @@
+"""The first frame of a DICOM photo. Of the header, only what describes the pixels is read; it is neither kept nor shown.
+
+Read: dermoscopic and visible-light photographs, and secondary captures, uncompressed or as JPEG (8 bits) or JPEG 2000,
+which Pillow decodes. RLE, JPEG-LS and lossless JPEG are refused by name: their decoders are slow, rare or under the GPL.
+"""
+
+import logging
+import warnings
+from typing import Any, cast
+
+import numpy as np
+import pydicom
+from PIL import Image
+from pydicom.encaps import encapsulate, get_frame
+from pydicom.pixels import apply_color_lut, get_decoder
+from pydicom.uid import UID, MediaStorageDirectoryStorage
+
+from skinapp.photo_files import Limits, Metered, PhotoError, check_cost, without_app_data
+
+# pydicom quotes header values, which may be patients' names, when it warns of them.
+warnings.filterwarnings("ignore", module="pydicom")
+logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+
+PHOTO_MODALITIES = {"DMS", "XC"}  # dermoscopy, external-camera photography
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # what devices of before 2019 export, of any modality
+UNCOMPRESSED = {
+    pydicom.uid.ImplicitVRLittleEndian,
+    pydicom.uid.ExplicitVRLittleEndian,
+    pydicom.uid.ExplicitVRBigEndian,
+}
+JPEG = {pydicom.uid.JPEGBaseline8Bit, pydicom.uid.JPEGExtended12Bit}
+JPEG_2000 = {pydicom.uid.JPEG2000Lossless, pydicom.uid.JPEG2000}
+COLOURS = {
+    "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "MONOCHROME1", "MONOCHROME2", "PALETTE COLOR",
+}  # fmt: skip
+DEFLATED = str(pydicom.uid.DeflatedExplicitVRLittleEndian).encode()
+
+# The only tags that pydicom keeps of the file. No segmented palettes: their runs can unpack to any length.
+TAGS = [
+    "SOPClassUID", "Modality", "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration",
+    "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "NumberOfFrames", "PixelData",
+    "ExtendedOffsetTable", "ExtendedOffsetTableLengths",
+    *(f"{colour}PaletteColorLookupTable{part}" for colour in ("Red", "Green", "Blue") for part in ("Descriptor", "Data")),
+]  # fmt: skip
+
+
+def open_dicom(data: bytes, limits: Limits) -> Image.Image:
+    """The first frame. data: a DICOM file's bytes -> Pillow image, mode RGB or L, without metadata.
+
+    Raises PhotoError for what is no photo or compressed in a way that is not read, and errors of every kind for damaged files.
+    """
+    if DEFLATED in data:  # pydicom would unpack the whole file first, however large it becomes
+        raise PhotoError(_compressed("deflate"))
+    dataset = pydicom.dcmread(Metered(data), specific_tags=cast(Any, TAGS))
+    syntax = UID(dataset.file_meta.TransferSyntaxUID)
+    if not dataset and dataset.file_meta.get("MediaStorageSOPClassUID") != MediaStorageDirectoryStorage:
+        raise ValueError("pydicom keeps nothing of a file that ends amid an element.")
+    modality, sop_class = dataset.get("Modality") or "OT", dataset.get("SOPClassUID")
+    if modality not in PHOTO_MODALITIES and not (
+        modality == "OT" and str(sop_class).startswith(SECONDARY_CAPTURE)
+    ):
+        raise PhotoError(
+            "This DICOM file holds no photo of the skin (modality DMS or XC): choose a dermatoscopic photo."
+        )
+    if "PixelData" not in dataset:
+        raise PhotoError("This DICOM file holds no picture: export the photo again.")
+    if syntax not in UNCOMPRESSED | JPEG | JPEG_2000:
+        raise PhotoError(
+            _compressed(syntax.name if syntax.is_transfer_syntax and not syntax.is_private else "")
+        )
+    width, height = int(dataset.Columns), int(dataset.Rows)
+    limits.check_picture(width, height)
+    colours = str(dataset.PhotometricInterpretation)
+    stored = int(dataset.BitsStored)
+    if (
+        colours not in COLOURS
+        or dataset.PixelRepresentation != 0
+        or not 8 <= stored <= dataset.BitsAllocated <= 16
+    ):
+        raise PhotoError(
+            "This DICOM file's colours cannot be read faithfully as they are stored: export it as JPEG or PNG."
+        )
+    if syntax not in UNCOMPRESSED:
+        _keep_checked_frame(dataset, syntax in JPEG_2000)
+    pixels, found = get_decoder(syntax).as_array(dataset, index=0, raw=True)
+    return _to_8_bits(pixels, str(found["photometric_interpretation"]), stored, dataset)
+
+
+def _keep_checked_frame(dataset: pydicom.Dataset, jpeg_2000: bool) -> None:
+    """Leave only the first frame, once its own header is known to claim no other size than the DICOM header does."""
+    tables = (
+        (dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths)
+        if "ExtendedOffsetTable" in dataset
+        else None
+    )
+    frames = int(dataset.get("NumberOfFrames") or 1)
+    frame = get_frame(dataset.PixelData, 0, number_of_frames=frames, extended_offsets=tables)
+    if not jpeg_2000:
+        check_cost(frame, "JPEG")
+        frame, _ = without_app_data(frame)
+    with Image.open(Metered(frame), formats=["JPEG2000" if jpeg_2000 else "JPEG"]) as image:
+        if image.size != (dataset.Columns, dataset.Rows):
+            raise ValueError("The DICOM header and the frame disagree about the picture's size.")
+    dataset.PixelData, dataset.NumberOfFrames = encapsulate([frame]), 1
+    for name in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
+        dataset.pop(name, None)
+
+
+def _to_8_bits(pixels: np.ndarray, colours: str, stored: int, dataset: pydicom.Dataset) -> Image.Image:
+    """uint8 or uint16 (h, w) or (h, w, 3) with `stored` bits in use -> RGB or L."""
+    if colours == "PALETTE COLOR":
+        pixels = apply_color_lut(pixels, dataset)
+        colours, stored = "RGB", 8 * pixels.dtype.itemsize
+    if stored > 8:
+        pixels = pixels >> (stored - 8)
+    pixels = pixels.astype(np.uint8)
+    if colours == "MONOCHROME1":  # white is stored as zero
+        return Image.fromarray(255 - pixels)
+    if colours.startswith("YBR_FULL"):
+        return Image.fromarray(pixels, "YCbCr").convert("RGB")
+    return Image.fromarray(pixels)
+
+
+def _compressed(name: str) -> str:
+    shown = f" ({name})" if name else ""
+    return f"This DICOM file is compressed in a way that is not read here{shown}: export it uncompressed or as JPEG."

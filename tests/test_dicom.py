@@ -1,0 +1,208 @@
+"""DICOM photos, written here by pydicom from drawn lesions: every colour model and compression that is read, and refusals."""
+
+import io
+import subprocess
+import sys
+import zlib
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from PIL import Image
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGLSLossless,
+    RLELossless,
+)
+
+from skinapp.preprocess import Limits, PhotoError, open_photo
+from tests.drawings import draw_lesion
+
+DRAWN = draw_lesion("mel", size=(200, 150))
+PIXELS = np.asarray(DRAWN)
+GREY = np.asarray(DRAWN.convert("L"))
+YBR = np.asarray(DRAWN.convert("YCbCr"))
+DERMOSCOPIC = "1.2.840.10008.5.1.4.1.1.77.1.7"
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+SECRET = "Secret^Patient"
+
+
+def dicom(
+    pixels: bytes, colours: str, syntax: pydicom.uid.UID = ExplicitVRLittleEndian, **tags: Any
+) -> bytes:
+    """The bytes of a DICOM photo of DRAWN's size. pixels: as the transfer syntax wants them; tags: more, or other, of them."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = DERMOSCOPIC, "1.2.3"
+    meta.TransferSyntaxUID = syntax
+    dataset = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
+    samples = 1 if colours in ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR") else 3
+    standard = {
+        "SOPClassUID": DERMOSCOPIC, "SOPInstanceUID": "1.2.3", "Modality": "DMS", "PatientName": SECRET, "PatientID": SECRET,
+        "Rows": DRAWN.height, "Columns": DRAWN.width, "SamplesPerPixel": samples, "PhotometricInterpretation": colours,
+        "BitsAllocated": 8, "BitsStored": 8, "HighBit": 7, "PixelRepresentation": 0, "PixelData": pixels,
+    }  # fmt: skip
+    for name, value in (standard | ({"PlanarConfiguration": 0} if samples == 3 else {}) | tags).items():
+        if value is not None:
+            setattr(dataset, name, value)
+    if "PixelData" in dataset:
+        dataset["PixelData"].VR = "OW" if dataset.BitsAllocated > 8 else "OB"
+        dataset["PixelData"].is_undefined_length = (
+            syntax.is_compressed and syntax != DeflatedExplicitVRLittleEndian
+        )
+    file = io.BytesIO()
+    pydicom.dcmwrite(file, dataset, enforce_file_format=True)
+    return file.getvalue()
+
+
+def compressed(form: str, **options: Any) -> bytes:
+    """DRAWN as the only frame, encapsulated."""
+    file = io.BytesIO()
+    DRAWN.save(file, form, **options)
+    return encapsulate([file.getvalue()])
+
+
+def palette() -> tuple[bytes, dict[str, Any]]:
+    """DRAWN in 64 colours, and the tags of a 16-bit palette that gives them."""
+    indexed = DRAWN.quantize(64)
+    colours = np.array(indexed.getpalette()).reshape(-1, 3)[:64]
+    tags: dict[str, Any] = {}
+    for column, name in enumerate(("Red", "Green", "Blue")):
+        tags[f"{name}PaletteColorLookupTableDescriptor"] = [len(colours), 0, 16]
+        tags[f"{name}PaletteColorLookupTableData"] = (colours[:, column] * 257).astype("<u2").tobytes()
+    return indexed.tobytes(), tags
+
+
+def upsampled_422() -> bytes:
+    """YBR_FULL_422: two luminances, then their common chrominances."""
+    rows = YBR.reshape(-1, 2, 3)
+    return np.stack([rows[:, 0, 0], rows[:, 1, 0], rows[:, 0, 1], rows[:, 0, 2]], axis=-1).tobytes()
+
+
+RGB16 = {"BitsAllocated": 16, "BitsStored": 16, "HighBit": 15}
+RGB12 = {"BitsAllocated": 16, "BitsStored": 12, "HighBit": 11}
+INDEXED, PALETTE = palette()
+READ: dict[str, tuple[bytes, np.ndarray, float]] = {
+    "rgb": (dicom(PIXELS.tobytes(), "RGB"), PIXELS, 0),
+    "implicit": (dicom(PIXELS.tobytes(), "RGB", ImplicitVRLittleEndian), PIXELS, 0),
+    "big-endian": (dicom(PIXELS.tobytes(), "RGB", ExplicitVRBigEndian), PIXELS, 0),
+    "planes": (dicom(PIXELS.transpose(2, 0, 1).tobytes(), "RGB", PlanarConfiguration=1), PIXELS, 0),
+    "photographic": (dicom(PIXELS.tobytes(), "RGB", Modality="XC"), PIXELS, 0),
+    "secondary capture": (dicom(PIXELS.tobytes(), "RGB", Modality="OT", SOPClassUID=SECONDARY_CAPTURE), PIXELS, 0),
+    "first of two frames": (dicom(PIXELS.tobytes() + bytes(PIXELS.size), "RGB", NumberOfFrames=2), PIXELS, 0),
+    "16 bits": (dicom((PIXELS.astype("<u2") * 257).tobytes(), "RGB", **RGB16), PIXELS, 0),
+    "12 of 16 bits": (dicom((PIXELS.astype("<u2") * 16).tobytes(), "RGB", **RGB12), PIXELS, 0),
+    "ybr": (dicom(YBR.tobytes(), "YBR_FULL"), np.asarray(DRAWN.convert("YCbCr").convert("RGB")), 0),
+    "ybr 422": (dicom(upsampled_422(), "YBR_FULL_422"), PIXELS, 2),
+    "grey": (dicom(GREY.tobytes(), "MONOCHROME2"), np.stack([GREY] * 3, axis=-1), 0),
+    "grey, white as zero": (dicom((255 - GREY).tobytes(), "MONOCHROME1"), np.stack([GREY] * 3, axis=-1), 0),
+    "grey, 12 of 16 bits": (dicom((GREY.astype("<u2") * 16).tobytes(), "MONOCHROME2", **RGB12), np.stack([GREY] * 3, -1), 0),
+    "palette": (dicom(INDEXED, "PALETTE COLOR", **PALETTE), np.asarray(DRAWN.quantize(64).convert("RGB")), 0),
+    "jpeg": (dicom(compressed("JPEG", quality=95), "YBR_FULL_422", JPEGBaseline8Bit), PIXELS, 2),
+    "jpeg, rgb inside": (dicom(compressed("JPEG", quality=95, keep_rgb=True), "RGB", JPEGBaseline8Bit), PIXELS, 2),
+    "jpeg 2000": (dicom(compressed("JPEG2000", irreversible=False, no_jp2=True, mct=1), "YBR_RCT", JPEG2000Lossless), PIXELS, 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", READ)
+def test_pixels_are_those_that_were_stored(case: str) -> None:
+    data, expected, tolerance = READ[case]
+    photo = open_photo(data)
+    assert photo.mode == "RGB" and photo.size == DRAWN.size
+    assert np.abs(np.asarray(photo).astype(int) - expected).mean() <= tolerance
+
+
+def test_nothing_of_the_header_goes_further() -> None:
+    for data, _, _ in READ.values():
+        assert SECRET.encode() in data
+        photo = open_photo(data)
+        assert photo.info == {} and not photo.getexif()
+        for form in ("PNG", "JPEG", "TIFF"):
+            file = io.BytesIO()
+            photo.save(file, form)
+            assert b"Secret" not in file.getvalue()
+
+
+REFUSED: dict[str, tuple[bytes, str]] = {
+    "computed tomography": (dicom(GREY.tobytes(), "MONOCHROME2", Modality="CT"), "no photo of the skin"),
+    "secondary capture of an MR": (
+        dicom(PIXELS.tobytes(), "RGB", Modality="MR", SOPClassUID=SECONDARY_CAPTURE), "no photo of the skin",
+    ),
+    "no pixels": (dicom(b"", "RGB", PixelData=None), "no picture"),
+    "lossless jpeg": (dicom(encapsulate([bytes(99)]), "RGB", JPEGLSLossless), "JPEG-LS Lossless"),
+    "rle": (dicom(encapsulate([bytes(99)]), "RGB", RLELossless), "RLE Lossless"),
+    "signed": (dicom(GREY.tobytes(), "MONOCHROME2", PixelRepresentation=1), "faithfully"),
+    "cmyk": (dicom(PIXELS.tobytes(), "CMYK"), "faithfully"),
+    "small": (dicom(PIXELS.tobytes(), "RGB", Rows=93), "200 x 93"),
+    "bomb": (dicom(PIXELS.tobytes(), "RGB", Rows=60000, Columns=60000), "50 megapixels"),
+    "fewer pixels than promised": (dicom(PIXELS.tobytes(), "RGB", Rows=2000, Columns=2000), "damaged"),
+    "another size in the frame": (
+        dicom(compressed("JPEG"), "YBR_FULL_422", JPEGBaseline8Bit, Rows=100, Columns=100), "damaged",
+    ),
+    "cut short": (READ["jpeg"][0][:-2000], "damaged"),
+    "preamble only": (bytes(128) + b"DICM", "damaged"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_no_photo_is_refused_in_a_sentence(case: str) -> None:
+    data, word = REFUSED[case]
+    with pytest.raises(PhotoError, match=word) as caught:
+        open_photo(data)
+    text = str(caught.value)
+    assert text.endswith(".") and "\n" not in text and "Secret" not in text and len(text) < 250
+
+
+def test_a_deflated_file_is_refused_before_it_is_unpacked() -> None:
+    head = dicom(PIXELS.tobytes(), "RGB", DeflatedExplicitVRLittleEndian)
+    bomb = zlib.compressobj(9, wbits=-15)
+    data = head[: head.index(b"1.2.840.10008.1.2.1.99") + 22] + bomb.compress(bytes(10**8)) + bomb.flush()
+    with pytest.raises(PhotoError, match="deflate"):
+        open_photo(data)
+
+
+def test_limits_hold_for_the_picture() -> None:
+    with pytest.raises(PhotoError, match="0.02 megapixels"):
+        open_photo(READ["rgb"][0], limits=Limits(most_pixels=20_000))
+
+
+def test_neither_warnings_nor_logs_quote_the_header() -> None:
+    """In a process of its own, with every log switched on: pydicom warns of values that break the standard's rules."""
+    # The date, the UID and the number break the rules, and so would be quoted.
+    data = READ["rgb"][0].replace(b"1.2.3\0", b"SECRET")
+    assert b"SECRET" in data
+    program = (
+        "import logging, sys; logging.basicConfig(level=logging.DEBUG)\n"
+        "from skinapp.preprocess import open_photo\n"
+        "print(open_photo(sys.stdin.buffer.read()).size)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-W", "always", "-c", program], input=data, capture_output=True, check=True
+    )
+    assert run.stdout.strip() == b"(200, 150)"
+    assert b"secret" not in run.stderr.lower()
+
+
+def test_plain_photos_do_not_load_pydicom() -> None:
+    file = io.BytesIO()
+    DRAWN.save(file, "PNG")
+    program = (
+        "import sys; from skinapp.preprocess import open_photo; open_photo(sys.stdin.buffer.read())\n"
+        "print([name for name in ('pydicom', 'pillow_heif') if name in sys.modules])"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], input=file.getvalue(), capture_output=True, check=True
+    )
+    assert run.stdout.strip() == b"[]"
+
+
+def test_the_picture_is_not_shared_with_the_file() -> None:
+    assert isinstance(open_photo(READ["grey"][0]), Image.Image)
+    assert np.array_equal(np.asarray(open_photo(READ["rgb"][0])), PIXELS)

@@ -1,0 +1,124 @@
+"""HEIC photos, as phones send them: written here by pillow-heif from drawn lesions."""
+
+import io
+import struct
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from pillow_heif import from_pillow, register_heif_opener
+
+from skinapp.preprocess import Limits, PhotoError, open_photo
+from tests.drawings import draw_lesion
+
+register_heif_opener()  # here for writing; open_photo does it by itself for reading
+DRAWN = draw_lesion("mel", size=(200, 152))
+
+
+def heic(image: Image.Image = DRAWN, **options: Any) -> bytes:
+    """The bytes of a HEIC file."""
+    file = io.BytesIO()
+    image.save(file, "HEIF", **({"quality": 90, "enc_params": {"preset": "ultrafast"}} | options))
+    return file.getvalue()
+
+
+PHOTO = heic()
+
+
+def claiming(width: int, height: int) -> bytes:
+    """PHOTO with another size in its header."""
+    place = PHOTO.index(b"ispe") + 8
+    return PHOTO[:place] + struct.pack(">LL", width, height) + PHOTO[place + 8 :]
+
+
+def test_it_shows_what_was_photographed() -> None:
+    photo = open_photo(PHOTO)
+    assert photo.mode == "RGB" and photo.size == DRAWN.size
+    assert np.abs(np.asarray(photo).astype(int) - np.asarray(DRAWN)).mean() < 3
+
+
+def test_without_loss_to_the_last_bit() -> None:
+    data = heic(quality=-1, chroma=444, matrix_coefficients=0)
+    assert np.array_equal(np.asarray(open_photo(data)), np.asarray(DRAWN))
+
+
+@pytest.mark.parametrize(
+    "orientation, turn",
+    [(3, Image.Transpose.ROTATE_180), (6, Image.Transpose.ROTATE_90), (8, Image.Transpose.ROTATE_270)],
+)
+def test_it_is_set_upright_once(orientation: int, turn: Image.Transpose) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    photo = open_photo(heic(DRAWN.transpose(turn), exif=exif.tobytes()))
+    assert photo.size == DRAWN.size
+    assert np.abs(np.asarray(photo).astype(int) - np.asarray(DRAWN)).mean() < 3
+
+
+def test_transparent_parts_are_laid_on_black() -> None:
+    half = Image.new("L", DRAWN.size, 255)
+    half.paste(0, (0, 0, 100, 152))
+    photo = np.asarray(open_photo(heic(Image.merge("RGBA", (*DRAWN.split(), half)))))
+    assert (
+        photo[:, :90].max() <= 4
+        and np.abs(photo[:, 110:].astype(int) - np.asarray(DRAWN)[:, 110:]).mean() < 3
+    )
+
+
+def test_ten_bits_keep_their_brightness() -> None:
+    file = io.BytesIO()
+    deep = (np.full((152, 200, 3), (200, 100, 50), np.uint16) * 257).tobytes()
+    from pillow_heif import encode
+
+    encode("RGB;16", (200, 152), deep, file, quality=90, format="HEIF")
+    assert np.abs(np.array(open_photo(file.getvalue()).getpixel((50, 50))) - (200, 100, 50)).max() <= 3
+
+
+def test_of_several_pictures_the_primary_one_is_read() -> None:
+    several = from_pillow(Image.new("RGB", DRAWN.size, "blue"))
+    several.add_from_pillow(DRAWN)
+    file = io.BytesIO()
+    several.save(file, primary_index=1, quality=90)
+    assert np.abs(np.asarray(open_photo(file.getvalue())).astype(int) - np.asarray(DRAWN)).mean() < 3
+
+
+def test_no_metadata_goes_further() -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "SECRET description"
+    exif.get_ifd(0x8825)[29] = "SECRET:01:01"
+    data = heic(exif=exif.tobytes(), xmp=b"<x>SECRET</x>")
+    assert data.count(b"SECRET") == 3
+    photo = open_photo(data)
+    assert photo.info == {} and not photo.getexif()
+    program = (
+        "import logging, sys; logging.basicConfig(level=logging.DEBUG)\n"
+        "from skinapp.preprocess import open_photo\n"
+        "print(open_photo(sys.stdin.buffer.read()).size)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-W", "always", "-c", program], input=data, capture_output=True, check=True
+    )
+    assert run.stdout.strip() == b"(200, 152)" and b"SECRET" not in run.stderr
+
+
+@pytest.mark.parametrize("data, word", [
+    (PHOTO[:50], "damaged"),
+    (PHOTO[: len(PHOTO) // 2], "damaged"),
+    (PHOTO[:-20], "damaged"),
+    (claiming(30000, 30000), "megapixels"),
+    (claiming(7000, 7000), "damaged"),  # the frame itself is of 200 x 152
+    (claiming(100, 100), "damaged"),
+    (heic(Image.new("RGB", (64, 200))), "64 x 200"),
+    (PHOTO.replace(b"ftypheic", b"ftypavif"), "AVIF format"),
+    (PHOTO.replace(b"ftypheic", b"ftypisom"), "video"),
+])  # fmt: skip
+def test_what_cannot_be_read_is_refused_in_a_sentence(data: bytes, word: str) -> None:
+    with pytest.raises(PhotoError, match=word):
+        open_photo(data)
+
+
+def test_limits_hold() -> None:
+    with pytest.raises(PhotoError, match="0.02 megapixels"):
+        open_photo(PHOTO, limits=Limits(most_pixels=20_000))
