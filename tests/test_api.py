@@ -1,11 +1,13 @@
 """The named endpoints through gradio_client, on the app as it is started, with the shipped weights."""
 
 import json
+import re
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -237,3 +239,21 @@ def test_the_log_names_no_photo_and_holds_no_traceback(
     )
     assert "secret-name" not in text
     assert photo.stem not in text
+
+
+def test_the_readme_s_client_runs_as_it_is_printed(
+    address: str,
+    photo: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (printed,) = (code for code in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "Client(" in code)
+    with Image.open(photo) as drawn:
+        drawn.save(tmp_path / "lesion.jpg")
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, Any] = {}
+    exec(printed.replace("http://127.0.0.1:7860", address), found)
+    assert found["answer"]["label"] == "mel"
+    assert "'probabilities'" in capsys.readouterr().out
