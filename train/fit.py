@@ -23,7 +23,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow, whose n
 
 import tensorflow as tf
 
-from skinapp.classifier import FORMAT, Configuration
+from skinapp import selftest
+from skinapp.classifier import FORMAT, Classifier, Configuration
 from skinapp.lesions import CODES
 from skinapp.models import ModelError
 from skinapp.preprocess import RESAMPLING, to_pixels
@@ -179,6 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         write_validation(out, seen)
         calibrate_model(out)
         fit_dermatoscopic(out, at_size(dataset.part(split, "train"), settings), seen["tune"], seen["report"])
+        selftest.write(Classifier(out))
         write_report(out)
     except (DatasetError, WeightsError, ModelError, ValueError, BadZipFile, OSError) as error:
         print(error, file=sys.stderr)
