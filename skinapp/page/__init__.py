@@ -1,5 +1,6 @@
 """The Gradio page. It paints before TensorFlow is loaded, which happens in the background meanwhile."""
 
+import os
 from pathlib import Path
 
 import gradio as gr
@@ -46,6 +47,7 @@ def launch(page: gr.Blocks, engine: Engine, settings: Settings, uploads: Path) -
         app,
         page,
         path="/",
+        root_path=os.environ.get("GRADIO_ROOT_PATH"),  # where a proxy serves the page under a path
         theme=THEME,
         css=CSS + FIGURES_CSS + MANY_CSS + CASES_CSS,
         head=HEAD,

@@ -8,6 +8,7 @@ from skinapp.service.settings import Settings
 
 UPLOAD = "/gradio_api/upload"
 IN_FLIGHT = 1024**3  # bytes of all bodies that are being received or worked on
+SLOWEST = 100_000  # bytes a second: whoever keeps this up may take as long as the body needs
 PATIENCE = (
     2.0  # seconds in which a client may go on sending what is thrown away, so that it reads the refusal
 )
@@ -35,7 +36,7 @@ class Limits:
     async def _receive_within(self, most: int, scope: Scope, receive: Receive, send: Send) -> None:
         taken, complete, started = 0, False, False
         refusal: Refusal | None = None
-        deadline = time.monotonic() + self.settings.request_seconds
+        start = time.monotonic()
 
         async def limited() -> Message:
             nonlocal taken, complete, refusal
@@ -44,12 +45,10 @@ class Limits:
             if complete:
                 return await receive()  # whatever waits for the client to leave may wait as long as it likes
             try:
-                message = await asyncio.wait_for(receive(), max(0.0, deadline - time.monotonic()))
+                left = start + self.settings.request_seconds + taken / SLOWEST - time.monotonic()
+                message = await asyncio.wait_for(receive(), max(0.0, left))
             except TimeoutError:
-                seconds = round(self.settings.request_seconds)
-                refusal = Refusal(
-                    408, f"The body did not arrive within {seconds} s: send a smaller file or try again."
-                )
+                refusal = Refusal(408, "The body did not arrive in time: send a smaller file or try again.")
                 raise refusal from None
             complete = not message.get("more_body", False)
             size = len(message.get("body", b""))
