@@ -17,7 +17,7 @@ test: $(VENV)/test.done browser
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
-# docs/page.png anew.
+# The pictures in docs/ anew.
 screenshots: $(VENV)/test.done browser
 	$(BIN)/python -m tests.screenshots
 
