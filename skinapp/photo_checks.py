@@ -1,7 +1,7 @@
 """Is the photo fit to be read? What a photographer could do better, before any number is believed.
 
 The limits were set on tune lesions of HAM10000 so that nearly all of them pass (`python -m train.checks` measures how many do,
-and how many blurred, dark, bright and off-centre copies are found).
+and how many damaged copies are found: train/EXPERIMENTS.md).
 """
 
 from dataclasses import dataclass
@@ -98,7 +98,8 @@ def _size(side: int) -> Check:
 def _sharp(square: Image.Image) -> Check:
     grey = square.convert("L").resize((SHARP_SIDE, SHARP_SIDE), Image.Resampling.BOX)
     levels = np.asarray(grey, np.float32)
-    once, often = ndimage.gaussian_filter(levels, 1.0), ndimage.gaussian_filter(levels, 4.0)
+    once = ndimage.gaussian_filter(levels, 1.0, truncate=3)
+    often = ndimage.gaussian_filter(levels, 4.0, truncate=3)
     fine, coarse = float((levels - once).std()), float((once - often).std())
     return _check(
         "sharp",

@@ -1,0 +1,65 @@
+"""How often the photo checks find something: on untouched lesions, where they should not, and on damaged copies, where they should.
+
+python -m train.checks --data DIR     # two minutes; report lesions
+"""
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageEnhance, ImageFilter
+
+from skinapp.photo_checks import check_square
+from skinapp.preprocess import Frame, framed, open_photo
+from train.dataset import DatasetError, load_dataset, split_lesions
+
+SIDE = 256  # pixels a side of the squares that are damaged: what the blur's radius refers to
+CHECKS = ("size", "sharp", "lit", "corners", "framed")
+
+
+def _vignette(square: Image.Image) -> Image.Image:
+    """A dermatoscope's round rim."""
+    light = Image.radial_gradient("L").resize(square.size).point(lambda away: 255 * (away < 165))
+    return Image.composite(square, Image.new("RGB", square.size), light)
+
+
+DAMAGES: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "untouched": lambda square: square,
+    "blurred by 1.3 of 256 pixels": lambda square: square.filter(ImageFilter.GaussianBlur(1.3)),
+    "blurred by 2 of 256 pixels": lambda square: square.filter(ImageFilter.GaussianBlur(2)),
+    "half as bright": lambda square: ImageEnhance.Brightness(square).enhance(0.5),
+    "1.5 times as bright": lambda square: ImageEnhance.Brightness(square).enhance(1.5),
+    "a round dark rim": _vignette,
+    "the upper left 59 %": lambda square: framed(square, Frame(x=0, y=0, side=0.59)),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Measure the photo checks.")
+    parser.add_argument("--data", type=Path, required=True, help="the data set's folder")
+    options = parser.parse_args(arguments)
+    found: dict[str, Counter[str]] = {damage: Counter() for damage in DAMAGES}
+    try:
+        dataset = load_dataset(options.data, lambda photo: np.zeros((1, 1, 3), np.uint8))
+    except DatasetError as error:
+        print(error, file=sys.stderr)
+        return 1
+    split = split_lesions(dataset.records)
+    records = [record for record in dataset.records if split[record.lesion_id] == "report"]
+    for record in records:
+        square = framed(open_photo(record.path), Frame()).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+        for damage, damaged in DAMAGES.items():
+            checks = check_square(damaged(square), SIDE)
+            found[damage].update(check.name for check in checks if not check.passed)
+    print(f"{len(records)} report photos: share that each check finds fault with\n")
+    print("| copy | " + " | ".join(CHECKS) + " |\n|---|" + "---|" * len(CHECKS))
+    for damage, counts in found.items():
+        print(f"| {damage} | " + " | ".join(f"{counts[name] / len(records):.1%}" for name in CHECKS) + " |")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
