@@ -77,6 +77,14 @@ def test_reliability_counted_by_hand() -> None:
     )
 
 
+def test_a_bin_that_no_sample_draws_has_no_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluate, "RESAMPLES", 1)
+    labels, shown = np.full(30, NV), np.full((30, 7), 0.0)
+    shown[:, NV] = np.linspace(0.2, 0.99, 30)
+    bins = reliability(labels, shown, [str(i) for i in range(30)])
+    assert bins["low"] == bins["high"] == bins["right"] == [1.0] * len(bins["photos"])
+
+
 def test_the_areas_of_the_targets() -> None:
     random = np.random.default_rng(1)
     shown = random.dirichlet(np.ones(7), 200)

@@ -77,12 +77,15 @@ def reliability(labels: np.ndarray, shown: np.ndarray, lesions: Sequence[str]) -
     drawn = resample_counts(lesions)
     with np.errstate(invalid="ignore"):  # a sample without a photo in the bin says nothing of it
         shares = (drawn @ (members & right[:, None])) / (drawn @ members)
+    unseen = np.isnan(shares).all(0)  # a bin of one lesion that no sample happened to draw
+    share = (members & right[:, None]).sum(0) / photos
+    shares[:, unseen] = share[unseen]
     low, high = np.nanpercentile(shares, [2.5, 97.5], axis=0)
     return {
         "ece": expected_calibration_error(labels, shown),
         "photos": photos.tolist(),
         "probability": _rounded((members * confidence[:, None]).sum(0) / photos),
-        "right": _rounded((members & right[:, None]).sum(0) / photos),
+        "right": _rounded(share),
         "low": _rounded(low),
         "high": _rounded(high),
     }
