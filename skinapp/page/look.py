@@ -143,7 +143,7 @@ footer { opacity: 1 !important; margin: 0 !important; padding: 4px 0 !important;
 .gradio-container main { padding-bottom: 4px !important; }
 @media (max-width: 640px) {
   .sentence { font-size: 1.05rem; }
-  #main-tabs > .tab-wrapper button { padding: 6px 7px; font-size: .82rem; }  /* all four beside each other */
+  #main-tabs > .tab-wrapper button { padding: 6px 5px; font-size: .76rem; }  /* all four beside each other */
 }
 """
 

@@ -49,7 +49,8 @@ def cases_html(cases: Sequence[Case]) -> str:
     cards = "".join(_card(number, case) for number, case in enumerate(cases, start=1))
     return (
         f'<ol class="cases" role="list" aria-label="Training photos nearest to this one, the nearest first">{cards}</ol>'
-        '<p class="cases-note">The training photos that resemble this one most to the network, not necessarily to a person. '
+        '<p class="cases-note">The training photos that resemble this one most to the network, not necessarily to a person: where it errs, '
+        "most of them share its mistake. "
         "Distance 1 is how far a photo it has not seen typically is from its nearest case.</p>"
     )
 
