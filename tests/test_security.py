@@ -31,7 +31,7 @@ from skinapp.service.settings import SettingError, Settings
 from skinapp.service.uploads import KEPT_SECONDS, LOCK, PAUSE, Ledger, PrivateFolder
 from skinapp.service.watch import route_of
 from tests.drawings import draw_lesion
-from tests.serving import ROOT, browser, running_app
+from tests.serving import ROOT, browser, running_app, wait_until_ready
 
 SECRET = "secret-name"  # of a patient's photo; must not turn up in any log
 META = {"_type": "gradio.FileData"}
@@ -354,6 +354,7 @@ def test_a_killed_process_s_folder_goes_at_the_next_start(tmp_path: Path) -> Non
 
 
 def test_a_browser_meets_no_other_host_and_no_violation(address: str, photo: Path) -> None:
+    wait_until_ready(address)
     with browser() as chromium:
         page = chromium.new_page()
         complaints: list[str] = []
