@@ -17,7 +17,8 @@ from pydicom.uid import UID, MediaStorageDirectoryStorage
 
 from skinapp.photo_files import Limits, Metered, PhotoError, check_cost, without_app_data
 
-# pydicom quotes header values, which may be patients' names, when it warns of them.
+# pydicom quotes header values, which may be patients' names, when it warns of those that break the standard's rules.
+pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 warnings.filterwarnings("ignore", module="pydicom")
 logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 
