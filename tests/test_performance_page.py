@@ -18,7 +18,18 @@ from skinapp import __version__
 from skinapp.classifier import Configuration
 from skinapp.measured import HEADLINE, Metrics, NotMeasured, headline, point_figures, read_metrics
 from skinapp.models import MODELS
-from skinapp.page.performance import comparison_html, explorer_html, mistakes_html, overview_html
+from skinapp.page.performance import (
+    calibration_html,
+    classes_html,
+    comparison_html,
+    corruptions_html,
+    curves_html,
+    explorer_html,
+    groups_html,
+    mistakes_html,
+    operating_html,
+    overview_html,
+)
 from tests.serving import browser, running_app
 
 PATIENCE = 60_000
@@ -314,3 +325,28 @@ def test_what_a_researcher_s_own_data_holds_stays_text(metrics: Metrics) -> None
     assert "<script>" not in shown and "<b>" not in shown and "<a " not in shown
     own = metrics | {"model": metrics["model"] | {"name": "<i>own</i>"}}
     assert "&lt;i&gt;own" in comparison_html(own)
+
+
+def test_a_model_measured_on_hardly_any_lesions_is_shown_all_the_same(metrics: Metrics) -> None:
+    """As `python -m train.fit` leaves it after a try on a handful of photos: whole columns are missing."""
+    few = json.loads(json.dumps(metrics))
+    crossed, curves = few["cross_fitted"], few["curves"]
+    crossed["macro_auc"] = crossed["confidence_intervals"]["macro_auc"] = None
+    crossed["per_class"]["df"] = {"precision": None, "recall": None, "f1": None, "auc": None, "support": 0}
+    crossed["confusion_matrix"] = [[0] * 7 for _ in range(7)]
+    curves["roc"].pop("df")
+    curves["precision_recall"].pop("df")
+    curves["targets"]["melanoma"] = {"auc": None, "auc_interval": None, "positive": 0}
+    for bins in curves["reliability"].values():
+        bins["photos"] = [1] * len(bins["photos"])
+    for curve in curves["operating"].values():
+        curve.update({key: [] for key, column in curve.items() if isinstance(column, list)})
+    few |= {"groups": [], "mistakes": [], "corruptions": []}
+    shown = {show.__name__: show(few) for show in (classes_html, curves_html, calibration_html, operating_html,
+             groups_html, corruptions_html, mistakes_html, comparison_html)}  # fmt: skip
+    shown |= {"overview": overview_html({"own": few}), "explorer": explorer_html(few, 95)}
+    for name, page in shown.items():
+        assert len(page) > 50, name
+        assert not re.search(r"\b(None|nan)\b", page), name
+    assert "too few lesions of the target" in shown["explorer"]
+    assert '<b data-figure="own melanoma_auc">-</b>' in shown["overview"]
