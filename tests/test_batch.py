@@ -19,13 +19,13 @@ from skinapp import batch, sources
 from skinapp.__main__ import main
 from skinapp.batch import AHEAD, read_many
 from skinapp.classifier import BATCH, Classifier, load
+from skinapp.drawings import draw_lesion
 from skinapp.lesions import CODES
 from skinapp.models import default_model
 from skinapp.preprocess import PhotoError
 from skinapp.reading import Reading, read
 from skinapp.rows import COLUMNS, CsvTable, Row
 from skinapp.sources import Source, file_source, gather
-from tests.drawings import draw_lesion
 
 SIZE = (130, 110)
 

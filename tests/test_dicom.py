@@ -23,8 +23,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from skinapp.drawings import draw_lesion
 from skinapp.preprocess import Limits, PhotoError, open_photo
-from tests.drawings import draw_lesion
 
 DRAWN = draw_lesion("mel", size=(200, 150))
 PIXELS = np.asarray(DRAWN)

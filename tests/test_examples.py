@@ -13,9 +13,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from skinapp.drawings import draw_lesion
 from skinapp.examples import FOLDER, LIST, fetched
 from skinapp.lesions import BY_CODE, CODES
-from tests.drawings import draw_lesion
 from tests.serving import ROOT
 from train import examples
 from train.connection import DownloadError

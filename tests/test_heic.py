@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from pillow_heif import from_pillow, register_heif_opener
 
+from skinapp.drawings import draw_lesion
 from skinapp.preprocess import Limits, PhotoError, open_photo
-from tests.drawings import draw_lesion
 
 register_heif_opener()  # here for writing; open_photo does it by itself for reading
 DRAWN = draw_lesion("mel", size=(200, 152))

@@ -14,13 +14,13 @@ from gradio_client import Client, handle_file
 from playwright.sync_api import Browser, Page, expect
 
 from skinapp.classifier import load
+from skinapp.drawings import draw_lesion
 from skinapp.lesions import CODES
 from skinapp.page.many import THUMBNAIL, Run
 from skinapp.page.many_table import PAGE_ROWS, Order, table_html
 from skinapp.page.uploads import Uploads
 from skinapp.rows import COLUMNS, Row
 from skinapp.sources import Source
-from tests.drawings import draw_lesion
 from tests.serving import browser, running_app
 
 SIZES = {"desktop": (1280, 800), "phone": (390, 844)}

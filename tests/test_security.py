@@ -23,6 +23,7 @@ from playwright.sync_api import expect
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 
+from skinapp.drawings import draw_lesion
 from skinapp.preprocess import MOST_BYTES
 from skinapp.service import logs
 from skinapp.service.access import Access
@@ -30,7 +31,6 @@ from skinapp.service.limits import Limits
 from skinapp.service.settings import SettingError, Settings
 from skinapp.service.uploads import KEPT_SECONDS, LOCK, PAUSE, Ledger, PrivateFolder
 from skinapp.service.watch import route_of
-from tests.drawings import draw_lesion
 from tests.serving import ROOT, browser, running_app, wait_until_ready
 
 SECRET = "secret-name"  # of a patient's photo; must not turn up in any log

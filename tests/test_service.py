@@ -18,19 +18,18 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
 from skinapp import selftest
-from skinapp.batching import Batcher, predictions_of
+from skinapp.batching import Batcher
 from skinapp.classifier import Classifier, load
+from skinapp.drawings import draw_lesion
 from skinapp.lesions import CODES
 from skinapp.models import MODELS, ModelError, default_model
 from skinapp.page.engine import Busy, Engine
-from skinapp.preprocess import to_input
+from skinapp.preprocess import to_input, to_pixels
 from skinapp.reading import read
 from skinapp.service.settings import Settings
-from tests.drawings import draw_lesion
 from tests.serving import ROOT, free_port, running_app, running_process, wait_until_ready
 from train import known_answer
 
@@ -197,7 +196,7 @@ def test_a_batch_gives_what_single_photos_give(model_folder: Path) -> None:
     classifier = load(model_folder)
     photos = [draw_lesion(code, seed=1, size=(150, 112)) for code in CODES]
     batch = np.concatenate([to_input(photo, 94, "bicubic") for photo in photos])
-    for photo, together in zip(photos, predictions_of(classifier, batch), strict=True):
+    for photo, together in zip(photos, classifier.many(batch), strict=True):
         alone = classifier(photo)
         assert together.probabilities == pytest.approx(alone.probabilities, abs=1e-5)
         np.testing.assert_allclose(together.features, alone.features, atol=1e-4)
@@ -210,14 +209,16 @@ def test_what_waits_goes_through_the_network_together(
 ) -> None:
     classifier, sizes, gate = load(model_folder), [], threading.Event()
 
-    def slow(_: Classifier, batch: np.ndarray) -> list:
+    many = classifier.many
+
+    def slow(batch: np.ndarray) -> list:
         sizes.append(len(batch))
         gate.wait(10)
-        return predictions_of(classifier, batch)
+        return many(batch)
 
-    monkeypatch.setattr("skinapp.batching.predictions_of", slow)
+    monkeypatch.setattr(classifier, "many", slow)
     batcher = Batcher()
-    photos = [draw_lesion(code, seed=1, size=(150, 112)) for code in CODES]
+    photos = [to_pixels(draw_lesion(code, seed=1, size=(150, 112)), 94, "bicubic") for code in CODES]
     with ThreadPoolExecutor(7) as pool:
         first = pool.submit(batcher.predict, photos[0], classifier, 30)
         while not sizes:
@@ -229,7 +230,8 @@ def test_what_waits_goes_through_the_network_together(
         answers = [future.result() for future in [first, *others]]
     assert sizes == [1, 6]
     for photo, answer in zip(photos, answers, strict=True):
-        assert answer.probabilities == pytest.approx(classifier(photo).probabilities, abs=1e-5)
+        (alone,) = many(photo[np.newaxis].astype(np.float32))
+        assert answer.probabilities == pytest.approx(alone.probabilities, abs=1e-5)
 
 
 def test_one_photo_that_fails_spoils_no_other_s_answer(
@@ -237,26 +239,29 @@ def test_one_photo_that_fails_spoils_no_other_s_answer(
 ) -> None:
     classifier, gate = load(model_folder), threading.Event()
 
-    def failing(_: Classifier, batch: np.ndarray) -> list:
+    many = classifier.many
+
+    def failing(batch: np.ndarray) -> list:
         gate.wait(10)
         if batch.max() == 0:
             raise MemoryError
         if len(batch) > 1:
             raise MemoryError  # as one too large for what is left
-        return predictions_of(classifier, batch)
+        return many(batch)
 
-    monkeypatch.setattr("skinapp.batching.predictions_of", failing)
-    batcher, good = Batcher(), draw_lesion("nv", size=(150, 112))
+    monkeypatch.setattr(classifier, "many", failing)
+    batcher, good = Batcher(), to_pixels(draw_lesion("nv", size=(150, 112)), 94, "bicubic")
 
     with ThreadPoolExecutor(3) as pool:
-        black = pool.submit(batcher.predict, Image.new("RGB", (150, 112)), classifier, 30)
+        black = pool.submit(batcher.predict, np.zeros((94, 94, 3), np.uint8), classifier, 30)
         others = [pool.submit(batcher.predict, good, classifier, 30) for _ in range(2)]
         time.sleep(0.1)
         gate.set()
         with pytest.raises(MemoryError):
             black.result()
+        (alone,) = many(good[np.newaxis].astype(np.float32))
         for other in others:
-            assert other.result().probabilities == pytest.approx(classifier(good).probabilities, abs=1e-5)
+            assert other.result().probabilities == pytest.approx(alone.probabilities, abs=1e-5)
 
 
 def test_a_full_queue_says_when_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
