@@ -20,7 +20,7 @@ from skinapp.lesions import CODES
 from skinapp.models import MODELS, ModelError, default_model
 from skinapp.page.similar import cases_html
 from skinapp.preprocess import to_pixels
-from skinapp.reading import Reading, read
+from skinapp.reading import read, read_photo
 from skinapp.similar import FILE, THUMBNAIL_SIDE, Case, Index, link, nearest, thumbnail
 from tests.conftest import tiny_configuration
 from tests.drawings import draw_lesion, write_dataset
@@ -231,7 +231,7 @@ def test_the_embedding_costs_no_second_pass(indexed: Path) -> None:
     classifier, passes = Classifier(indexed), []
     forward = classifier.forward
     classifier.forward = lambda batch: passes.append(batch) or forward(batch)
-    reading = Reading(draw_lesion("mel"), classifier(draw_lesion("mel")), classifier)
+    reading = read_photo(draw_lesion("mel"), classifier)
     assert len(nearest(reading)) == 8
     assert len(passes) == 1
 
