@@ -139,7 +139,8 @@ class _Archive:
                 raise PhotoError(_too_much())
         try:
             with self.zip.open(member) as file:
-                data = file.read(MOST_BYTES + 1)  # never more, whatever size the archive claims
+                # Never more than the archive claims, nor than is allowed, whatever it claims.
+                data = file.read(min(member.file_size, MOST_BYTES) + 1)
         except PhotoError:
             raise
         except Exception:  # noqa: BLE001  # zipfile raises nearly every kind of error on damaged archives
