@@ -219,7 +219,7 @@ def test_about_says_what_it_must(context: BrowserContext, address: str) -> None:
     page.get_by_role("tab", name="About").click(timeout=PATIENCE)
     about = page.locator("#about")
     sha256 = Configuration.read(FAST).sha256["weights.npz"]
-    for words in ("Not a medical device", "two clinics", "fair skin", "none of the seven classes is forced into one",
+    for words in ("two clinics", "fair skin", "none of the seven classes is forced into one",
                   "ten minutes at most", "no analytics", "Apache 2.0", "CC BY-NC 4.0", __version__, sha256):  # fmt: skip
         expect(about).to_contain_text(words)
     expect(about.get_by_role("link", name="Tschandl 2020")).to_have_attribute(

@@ -183,12 +183,12 @@ ul.mix { padding-left: 1.2em; }
 .view table, .view thead, .view tbody, .view tr { border: 0 !important; }
 .view table { width: 100%; border-collapse: collapse; font-size: .86rem; margin: 0; }
 .view caption { text-align: left; font-weight: 600; padding: 2px 0 4px; }
-.view th, .view td { border: 0; border-bottom: 1px solid var(--border-color-primary); padding: 4px 8px 4px 0; text-align: left;
+.view th, .view td { border: 0; border-bottom: 1px solid var(--border-color-primary); padding: 3px 8px 3px 0; text-align: left;
   font-weight: 400; vertical-align: baseline; background: none; }
 .view thead th { color: var(--body-text-color-subdued); font-size: .8rem; }
 .view table.numbers td { font-variant-numeric: tabular-nums; white-space: nowrap; }
 .view table.words td { white-space: normal; }
-.view table.narrow th, .view table.narrow td { padding: 2px 6px 2px 0; font-size: .82rem; white-space: nowrap; }
+.view table.narrow th, .view table.narrow td { padding: 1px 6px 1px 0; font-size: .82rem; white-space: nowrap; }
 .view table.groups .interval { margin: 0; width: 52px; min-width: 0; }
 .view tr.ours > * { font-weight: 650; }
 .view small { color: var(--body-text-color-subdued); font-size: .78rem; }
