@@ -19,7 +19,7 @@ KNOWN_BY = {
     "confocal": "confocal microscopy",
 }
 
-# Cards are as wide as a photo needs; a phone shows two in a row, a wide page all eight.
+# Cards are as wide as a photo needs; a phone shows two in a row, the page's column four.
 CSS = """
 .cases { list-style: none; margin: 8px 0 0; padding: 0; display: grid; gap: 10px;
   grid-template-columns: repeat(auto-fill, minmax(132px, 1fr)); }
@@ -32,6 +32,8 @@ CSS = """
 .cases a { display: block; margin: 0; padding: 0; text-align: left; color: var(--primary-700); text-decoration: underline; }
 .dark .cases a { color: var(--primary-300); }
 .cases-note { margin: 6px 0 0; font-size: .82rem; color: var(--body-text-color-subdued); }
+@media (min-width: 641px) { #map-column .cases { grid-template-columns: repeat(4, minmax(0, 1fr)); gap: 6px; }
+  #map-column .cases li { padding: 5px 6px; font-size: .73rem; } #map-column .cases a { font-size: .7rem; } }
 @media (max-width: 640px) { .cases { grid-template-columns: repeat(2, minmax(0, 1fr)); } }
 """
 
