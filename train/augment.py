@@ -13,7 +13,7 @@ import tensorflow as tf
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far augmentation goes. The defaults are those of the shipped weights."""
+    """How far augmentation goes. The defaults are run 1's (EXPERIMENTS.md)."""
 
     smallest_crop: float = 0.6  # side of the cut-out square relative to the picture; the largest is 1.05
     stretch: float = 0.1  # largest change of width against height, as a log ratio

@@ -27,7 +27,7 @@ from train.networks import CnnSettings, EfficientNetLite0Settings, build
 
 @dataclass(frozen=True)
 class Settings:
-    """How one network is trained. The defaults are those of the shipped weights."""
+    """How one network is trained. The defaults are run 1's (EXPERIMENTS.md); the README has the commands of the shipped weights."""
 
     network: CnnSettings | EfficientNetLite0Settings = field(default_factory=EfficientNetLite0Settings)
     augmentation: Augmentation = field(default_factory=Augmentation)
