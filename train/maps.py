@@ -205,9 +205,10 @@ def _all_passes(layer: keras.layers.Layer, network: keras.Model) -> bool:
 def with_map_layer(folder: Path, layer: str) -> Classifier:
     """The model of a folder as if its configuration named another map layer; the folder stays as it is."""
     with tempfile.TemporaryDirectory() as temporary:
-        for name in ("network.json", "weights.npz"):
+        configuration = Configuration.read(folder)
+        for name in configuration.sha256:  # all that belongs to the model; a layer is all that changes
             shutil.copy(folder / name, temporary)
-        replace(Configuration.read(folder), map_layer=layer).write(Path(temporary))
+        replace(configuration, map_layer=layer).write(Path(temporary))
         return Classifier(Path(temporary))
 
 
