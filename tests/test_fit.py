@@ -21,7 +21,7 @@ from train.augment import Augmentation
 from train.dataset import Dataset, DatasetError, load_dataset, read_split, split_lesions
 from train.export import write_model
 from train.fit import CHECKPOINT, main, parser, settings_from, train, uncalibrated
-from train.networks import CnnSettings, EfficientNetLite0Settings
+from train.networks import CnnSettings, EfficientNetLiteSettings
 from train.trainer import Epoch, Settings, Trainer, at_size
 from train.validation import read_validation
 
@@ -213,7 +213,7 @@ def test_training_size_is_that_of_the_trained_network_alone(parts: tuple[Dataset
 def test_enlargement_inside_the_network_shrinks_with_the_training_size(
     parts: tuple[Dataset, Dataset],
 ) -> None:
-    enlarging = EfficientNetLite0Settings(enlarge_to=128, imagenet=False)
+    enlarging = EfficientNetLiteSettings(enlarge_to=128, imagenet=False)
     trainer = Trainer(replace(SETTINGS, network=enlarging, training_size=24), *parts)
     assert trainer.network.get_layer("enlarge").output.shape[1:3] == (96, 96)
     assert trainer.averaged.get_layer("enlarge").output.shape[1:3] == (128, 128)
@@ -267,7 +267,7 @@ def test_command_line_sets_every_group() -> None:
 
 def test_command_line_switch() -> None:
     options = parser().parse_args(["--data", "x", "--no-imagenet", "--drop-path", "0"])
-    assert settings_from(options).network == EfficientNetLite0Settings(imagenet=False, drop_path=0.0)
+    assert settings_from(options).network == EfficientNetLiteSettings(imagenet=False, drop_path=0.0)
 
 
 def quicken(patch: pytest.MonkeyPatch) -> None:
@@ -516,7 +516,7 @@ def test_teachers_speak_of_the_very_pictures_that_are_shown(
 def test_frozen_blocks_are_another_model_s_and_stay_so(
     parts: tuple[Dataset, Dataset], model_folder: Path
 ) -> None:
-    lite = EfficientNetLite0Settings(enlarge_to=32, imagenet=False, frozen=2)
+    lite = EfficientNetLiteSettings(enlarge_to=32, imagenet=False, frozen=2)
     trainer = Trainer(replace(SETTINGS, network=lite, frozen_from="model/fast"), *parts)
     given = Classifier(Path("model/fast")).network
     trainer.run_epoch()

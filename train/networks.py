@@ -4,13 +4,14 @@ Flat, because tf-keras-vis cannot look into a model that is called as a layer; l
 gradient; stock layers only, so that the architecture travels as JSON and loads without any code of ours.
 """
 
+import math
 from dataclasses import dataclass
 
 import keras
 from keras import layers
 
 from skinapp.lesions import CODES
-from train.imagenet import efficientnet_lite0_weights
+from train.imagenet import efficientnet_lite_weights
 
 SMALLEST_MAP = 6  # a saliency map of fewer cells a side says nothing about where
 
@@ -27,9 +28,10 @@ class CnnSettings:
 
 
 @dataclass(frozen=True)
-class EfficientNetLite0Settings:
-    """EfficientNet-Lite0 (Tan & Le 2019, arXiv:1905.11946, without squeeze-and-excitation, ReLU6), from ImageNet."""
+class EfficientNetLiteSettings:
+    """EfficientNet-Lite (Tan & Le 2019, arXiv:1905.11946, without squeeze-and-excitation, ReLU6), from ImageNet."""
 
+    variant: int = 0  # Lite0, Lite1 or Lite2: 3.4, 4.2 or 4.9 million parameters
     enlarge_to: int = (
         128  # ImageNet's features want a larger picture than 94 px (notes: 51 % at 96, 68 % at 128)
     )
@@ -41,6 +43,8 @@ class EfficientNetLite0Settings:
     frozen: int = 0  # stem and blocks before this one are not trained: 5 doubles the speed
 
 
+# How often blocks are repeated and how wide they are, by variant; the first and last stages keep their one block.
+LITE_SCALING = ((1.0, 1.0), (1.1, 1.0), (1.2, 1.1))  # depth, width
 # Stages of EfficientNet-Lite0: repeats, kernel, stride of the first block, expansion, output channels.
 LITE0_STAGES = (
     (1, 3, 1, 1, 16),
@@ -53,11 +57,11 @@ LITE0_STAGES = (
 )
 
 
-def build(settings: CnnSettings | EfficientNetLite0Settings, size: int) -> tuple[keras.Model, str]:
+def build(settings: CnnSettings | EfficientNetLiteSettings, size: int) -> tuple[keras.Model, str]:
     """Build the network for pictures of `size` pixels a side. Returns it and the name of its map layer."""
     if isinstance(settings, CnnSettings):
         return cnn(settings, size)
-    return efficientnet_lite0(settings, size)
+    return efficientnet_lite(settings, size)
 
 
 def cnn(settings: CnnSettings, size: int) -> tuple[keras.Model, str]:
@@ -86,8 +90,8 @@ def cnn(settings: CnnSettings, size: int) -> tuple[keras.Model, str]:
     return keras.Model(inputs, _head(x, settings.dropout), name="cnn"), map_layer
 
 
-def efficientnet_lite0(settings: EfficientNetLite0Settings, size: int) -> tuple[keras.Model, str]:
-    """EfficientNet-Lite0 with a new head; the picture is enlarged inside the network."""
+def efficientnet_lite(settings: EfficientNetLiteSettings, size: int) -> tuple[keras.Model, str]:
+    """EfficientNet-Lite with a new head; the picture is enlarged inside the network."""
     inputs = keras.Input((size, size, 3), name="photo")
     x = inputs
     if settings.enlarge_to != size:
@@ -97,11 +101,7 @@ def efficientnet_lite0(settings: EfficientNetLite0Settings, size: int) -> tuple[
     x = layers.Rescaling(1 / 128, offset=-127 / 128, name="rescale")(x)
     x = layers.Conv2D(32, 3, 2, padding="same", use_bias=False, name="conv_stem")(x)
     x = layers.ReLU(6, name="relu0")(_norm(x, "bn0"))
-    blocks = [
-        (kernel, stride if repeat == 0 else 1, expand, filters)
-        for repeats, kernel, stride, expand, filters in LITE0_STAGES
-        for repeat in range(repeats)
-    ]
+    blocks = lite_blocks(settings.variant)
     map_layer = ""
     for index, (kernel, stride, expand, filters) in enumerate(blocks):
         name = f"blocks_{index}"
@@ -126,16 +126,33 @@ def efficientnet_lite0(settings: EfficientNetLite0Settings, size: int) -> tuple[
     x = layers.ReLU(6, name="relu_head")(_norm(x, "bn1"))
     if x.shape[1] >= SMALLEST_MAP:
         map_layer = "relu_head"
-    model = keras.Model(inputs, _head(x, settings.dropout), name="efficientnet_lite0")
+    model = keras.Model(inputs, _head(x, settings.dropout), name=f"efficientnet_lite{settings.variant}")
     if settings.imagenet:
-        _assign(model, efficientnet_lite0_weights())
+        _assign(model, efficientnet_lite_weights(settings.variant))
     for layer in frozen_layers(model, settings.frozen):
         layer.trainable = False
     return model, map_layer
 
 
+def lite_blocks(variant: int) -> list[tuple[int, int, int, int]]:
+    """Kernel, stride, expansion and output channels of each block of EfficientNet-Lite0, 1 or 2."""
+    depth, width = LITE_SCALING[variant]
+    blocks = []
+    for stage, (repeats, kernel, stride, expand, filters) in enumerate(LITE0_STAGES):
+        inner = 0 < stage < len(LITE0_STAGES) - 1
+        for repeat in range(math.ceil(repeats * depth) if inner else repeats):
+            blocks.append((kernel, 1 if repeat else stride, expand, _rounded_to_8(filters * width)))
+    return blocks
+
+
+def _rounded_to_8(filters: float) -> int:
+    """The multiple of 8 that is nearest, but no less than nine tenths: EfficientNet's own rule."""
+    nearest = max(8, int(filters + 4) // 8 * 8)
+    return nearest if nearest >= 0.9 * filters else nearest + 8
+
+
 def frozen_layers(model: keras.Model, blocks: int) -> list[keras.layers.Layer]:
-    """The layers of EfficientNet-Lite0 before block number `blocks`; none where that is 0."""
+    """The layers of EfficientNet-Lite before block number `blocks`; none where that is 0."""
     names = [layer.name for layer in model.layers]
     end = next(i for i, name in enumerate(names) if name.startswith(f"blocks_{blocks}_")) if blocks else 0
     return model.layers[:end]

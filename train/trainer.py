@@ -22,14 +22,14 @@ from skinapp.preprocess import open_photo, to_pixels
 from train.augment import Augmentation, augment
 from train.calibrate import fit_temperature
 from train.dataset import Dataset, DatasetError
-from train.networks import CnnSettings, EfficientNetLite0Settings, build
+from train.networks import CnnSettings, EfficientNetLiteSettings, build
 
 
 @dataclass(frozen=True)
 class Settings:
     """How one network is trained. The defaults are run 1's (EXPERIMENTS.md); the README has the commands of the shipped weights."""
 
-    network: CnnSettings | EfficientNetLite0Settings = field(default_factory=EfficientNetLite0Settings)
+    network: CnnSettings | EfficientNetLiteSettings = field(default_factory=EfficientNetLiteSettings)
     augmentation: Augmentation = field(default_factory=Augmentation)
     size: int = 94
     training_size: int = (
@@ -312,7 +312,7 @@ class Trainer:
         return [*self.network.variables, *self.averaged.weights, *self.optimizer.variables]
 
 
-def _scaled(settings: Settings, size: int) -> CnnSettings | EfficientNetLite0Settings:
+def _scaled(settings: Settings, size: int) -> CnnSettings | EfficientNetLiteSettings:
     """The same network for pictures of another size: what it enlarges to grows with them."""
     if isinstance(settings.network, CnnSettings):
         return settings.network
