@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -319,7 +319,8 @@ def _answers(address: str, folder: Path) -> Iterator[Row]:
     if plain.status_code != 200:
         raise Unfit(f"The first photo is answered with {plain.status_code}: {plain.text}")
     yield "first answer", f"{took:.2f} s, {plain.json()['label']}", ""
-    queued = Client(address, verbose=False).predict(handle_file(photo), api_name="/classify")
+    with closing(Client(address, verbose=False)) as client:
+        queued = client.predict(handle_file(photo), api_name="/classify")
     if queued["label"] != plain.json()["label"]:
         raise Unfit("Gradio's queue answers otherwise than /v1/classify.")
     page = httpx.get(address, headers={"host": ENVIRONMENT["SPACE_HOST"], "x-forwarded-proto": "https"})

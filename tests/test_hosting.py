@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -232,8 +232,9 @@ def test_the_page_and_its_queue_work_through_the_proxy(site: Site, tmp_path: Pat
         )
         plain = client.post("/v1/classify", files={"photo": photo.read_bytes()}).raise_for_status().json()
         assert client.get("/metrics").status_code == 404
-    queued = Client(site.address, verbose=False, ssl_verify=site.context, download_files=False)
-    assert queued.predict(handle_file(photo), api_name="/classify")["label"] == plain["label"]
+    client = Client(site.address, verbose=False, ssl_verify=site.context, download_files=False)
+    with closing(client) as queued:  # whose heartbeat would go on
+        assert queued.predict(handle_file(photo), api_name="/classify")["label"] == plain["label"]
 
 
 @needs_linux
