@@ -41,7 +41,7 @@ from train.validation import write_validation
 
 CHECKPOINT = "checkpoint.npz"
 CHOICES: dict[str, tuple] = {"views": (1, 2, 4, 8), "resampling": tuple(RESAMPLING)}
-NETWORKS = {"efficientnet-lite0": EfficientNetLiteSettings, "cnn": CnnSettings}
+NETWORKS = {"efficientnet-lite": EfficientNetLiteSettings, "cnn": CnnSettings}
 
 
 def train(trainer: Trainer, out: Path) -> None:
@@ -58,12 +58,12 @@ def train(trainer: Trainer, out: Path) -> None:
         )
 
 
-def uncalibrated(trainer: Trainer, name: str, command: str) -> Configuration:
+def uncalibrated(trainer: Trainer, command: str) -> Configuration:
     """The finished network's configuration before calibration: temperature 1, tau 0."""
     settings = trainer.settings
     return Configuration(
         format=FORMAT,
-        network=name,
+        network=trainer.network.name.replace("_", "-"),
         settings=json.loads(json.dumps(asdict(settings))),
         input_size=settings.size,
         resampling=settings.resampling,
@@ -110,7 +110,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--resume", action="store_true", help="go on from the checkpoint in the output folder"
     )
-    command.add_argument("--network", choices=NETWORKS, default="efficientnet-lite0")
+    command.add_argument("--network", choices=NETWORKS, default="efficientnet-lite")
     taken = set()
     for group in (Settings, *NETWORKS.values(), Augmentation):
         for f in fields(group):
@@ -176,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"resumed after epoch {len(trainer.history)}", flush=True)
         train(trainer, out)
         command = " ".join(["python -m train.fit", *(a for a in arguments if a != "--resume")])
-        write_model(out, trainer.finished_network(), uncalibrated(trainer, options.network, command))
+        write_model(out, trainer.finished_network(), uncalibrated(trainer, command))
         write_validation(out, seen)
         calibrate_model(out)
         fit_dermatoscopic(out, at_size(dataset.part(split, "train"), settings), seen["tune"], seen["report"])
