@@ -3,10 +3,13 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 FITS := import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+# `make test PYTHON=python3.13`, or the same in the environment, takes another one for a new .venv.
+ifndef PYTHON
 PYTHON := $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 	if $$p -c '$(FITS)' 2>/dev/null; then echo $$p; break; fi; done)
+endif
 
-.PHONY: run test browser screenshots train-requirements benchmarks stress lock clean
+.PHONY: run test browser screenshots train-requirements benchmarks stress space lock clean
 
 run: $(VENV)/app.done
 	$(BIN)/python app.py
@@ -32,6 +35,10 @@ stress: $(VENV)/test.done
 	SKINAPP_STRESS=1 $(BIN)/python -m pytest tests/test_load.py
 	$(BIN)/python -m benchmarks.load --seconds 120
 
+# All that a Hugging Face Space needs, built and started here: ten minutes, and 3 GB of /tmp for that time.
+space: $(VENV)/test.done
+	$(BIN)/python -m tests.space
+
 # An installed Chromium or Chrome if there is one, else Debian's package as root, else Playwright's own.
 browser: $(VENV)/test.done
 	@for name in chromium chromium-browser google-chrome google-chrome-stable; do \
@@ -41,8 +48,8 @@ browser: $(VENV)/test.done
 	$(BIN)/playwright install chromium
 
 $(VENV)/created.done:
-	@if [ -z "$(PYTHON)" ]; then \
-		echo "skinapp needs Python 3.11, 3.12 or 3.13 with its venv module, and found none on the PATH." >&2; exit 1; fi
+	@if ! $(PYTHON) -c '$(FITS)' 2>/dev/null; then \
+		echo "skinapp needs Python 3.11, 3.12 or 3.13 with its venv module: found $(or $(PYTHON),none on the PATH)." >&2; exit 1; fi
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 

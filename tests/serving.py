@@ -25,13 +25,13 @@ def running_app(log: Path, **environment: str) -> Iterator[str]:
 
 
 @contextmanager
-def running_process(log: Path, **environment: str) -> Iterator[tuple[str, subprocess.Popen]]:
-    """The same, and the process itself, which the test may end."""
+def running_process(log: Path, *within: str, **environment: str) -> Iterator[tuple[str, subprocess.Popen]]:
+    """The same, and the process itself, which the test may end. within: the beginning of a command that runs the rest of it."""
     port = free_port()
     settings = {"GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port), "NO_PROXY": "127.0.0.1"}
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "app.py"],
+            [*within, sys.executable, "app.py"],
             cwd=ROOT,
             env=os.environ | settings | environment,
             stdout=output,
