@@ -316,7 +316,9 @@ def _scaled(settings: Settings, size: int) -> CnnSettings | EfficientNetLiteSett
     """The same network for pictures of another size: what it enlarges to grows with them."""
     if isinstance(settings.network, CnnSettings):
         return settings.network
-    return replace(settings.network, enlarge_to=round(settings.network.enlarge_to * size / settings.size))
+    network = settings.network
+    enlarged = network.training_enlarge_to or round(network.enlarge_to * size / settings.size)
+    return replace(network, enlarge_to=enlarged)
 
 
 def _rounded_shares(shares: np.ndarray, total: int) -> np.ndarray:
