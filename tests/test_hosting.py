@@ -199,8 +199,8 @@ def proxied(folder: Path, app: str) -> Iterator[tuple[str, ssl.SSLContext]]:
                 time.sleep(0.1)
             yield f"https://localhost:{port}", ssl.create_default_context(cafile=authority)
         finally:
-            process.terminate()
-            process.wait(30)
+            process.kill()  # it would wait for a client's stream
+            process.wait()
 
 
 @pytest.fixture(scope="module")
