@@ -273,9 +273,11 @@ class Classifier:
 def views(batch: tf.Tensor, number: int) -> tf.Tensor:
     """Mirrored and turned copies: a lesion has no up or down. (N, S, S, 3) -> (number * N, S, S, 3), upright ones first.
 
-    number: 1 (upright), 2 (and mirrored), 4 (and upside down), 8 (and all that by a quarter turn).
+    number: 1 (upright), 2 (and mirrored), 4 (and upside down), 8 (and all that about the diagonal, so by quarter turns, too).
     """
-    for flip in (tf.image.flip_left_right, tf.image.flip_up_down, tf.image.rot90)[: number.bit_length() - 1]:
+    for flip in (tf.image.flip_left_right, tf.image.flip_up_down, tf.image.transpose)[
+        : number.bit_length() - 1
+    ]:
         batch = tf.concat([batch, flip(batch)], axis=0)
     return batch
 

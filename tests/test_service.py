@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from benchmarks import service
 from skinapp import selftest
 from skinapp.batching import Batcher
 from skinapp.classifier import Classifier, load
@@ -87,6 +88,13 @@ def test_a_bad_request_is_one_sentence(address: str, body: dict, status: int, sa
     (sentence,) = answer.json().values()
     assert re.search(says, sentence)
     assert "\n" not in sentence
+
+
+def test_the_benchmark_parts_a_round_trip_into_decoding_network_and_the_rest(address: str) -> None:
+    whole, *parts = service.round_trips(address, rounds=2)
+    assert min(*whole.values, *whole.beside) > 0
+    assert len(parts) == 3 and all(min(part.values) > 0 for part in parts)
+    np.testing.assert_allclose(np.sum([part.values for part in parts], axis=0), whole.values)
 
 
 def test_an_unknown_model_is_refused(address: str, photos: list[Path]) -> None:
