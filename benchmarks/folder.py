@@ -24,6 +24,15 @@ SIZE = (600, 450)  # as the photos of HAM10000
 ROUNDS = 5  # in turns, because the machine's speed drifts
 
 
+def draw_folder(folder: Path, count: int) -> None:
+    """Write JPEGs of coloured noise there, of about the bytes that a photo of this size has."""
+    for number in range(count):
+        coarse = np.random.default_rng(number).integers(0, 256, (45, 60, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize(SIZE, Image.Resampling.BICUBIC).save(
+            folder / f"{number}.jpg", quality=95
+        )
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Time a folder against the bare batched network.")
     parser.add_argument("--photos", type=int, default=128, help="in the folder, a multiple of 16")
@@ -42,11 +51,7 @@ def main() -> int:
             classifier.forward(batch)[1].numpy()
 
     with tempfile.TemporaryDirectory() as folder:
-        for number in range(count):
-            coarse = np.random.default_rng(number).integers(0, 256, (45, 60, 3), dtype=np.uint8)
-            Image.fromarray(coarse).resize(SIZE, Image.Resampling.BICUBIC).save(
-                Path(folder, f"{number}.jpg"), quality=95
-            )
+        draw_folder(Path(folder), count)
 
         def scored() -> None:
             names = (source.name for source in gather([Path(folder)]))

@@ -1,0 +1,9 @@
+"""An archive of photos through the network, on one machine or on a cluster (Ray Data). Needs requirements-archive.txt.
+
+The command lists the photos once (`photos`), workers score them block by block (`workers`), and the command alone writes what
+they send back (`results`): a worker or a node may die at any time, and the command itself, too.
+"""
+
+
+class ArchiveError(RuntimeError):
+    """Why the command ends; its text is one sentence for the user."""
