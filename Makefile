@@ -3,10 +3,13 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 FITS := import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+# `make test PYTHON=python3.13`, or the same in the environment, takes another one for a new .venv.
+ifndef PYTHON
 PYTHON := $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 	if $$p -c '$(FITS)' 2>/dev/null; then echo $$p; break; fi; done)
+endif
 
-.PHONY: run test browser screenshots train-requirements benchmarks stress lock clean
+.PHONY: run test browser screenshots train-requirements weights benchmarks stress space lock clean
 
 run: $(VENV)/app.done
 	$(BIN)/python app.py
@@ -15,7 +18,7 @@ test: $(VENV)/test.done browser
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 # The pictures in docs/ anew.
 screenshots: $(VENV)/test.done browser
@@ -24,6 +27,28 @@ screenshots: $(VENV)/test.done browser
 # What `python -m train.fit` and its neighbours need, in the same environment.
 train-requirements: $(VENV)/train.done
 
+# The shipped weights from the data set, run by run (train/EXPERIMENTS.md): each teaches the next ones. Goes on after a break.
+DATA := data/ham10000
+FIT := $(BIN)/python -m train.fit --data $(DATA) --resume
+TAUGHT := --training-size 78 --intermediate 256 --mixed 0.7 --coarse 0.2 --noise 16 --drop-path 0.15
+
+weights: runs/fast/metrics.json
+
+runs/first/metrics.json: | $(VENV)/train.done
+	$(FIT) --out $(@D)
+
+runs/teacher/metrics.json: runs/first/metrics.json
+	$(FIT) --out $(@D) --size 224 --enlarge-to 224 --training-size 176 --intermediate 256 --frozen 5 --frozen-from $(<D) \
+		--coarse 0.4 --noise 16 --mixed 0.7 --drop-path 0.15 --epochs 16
+
+runs/second/metrics.json: runs/teacher/metrics.json runs/first/metrics.json
+	$(FIT) --out $(@D) --frozen 5 --start $(<D) --teachers $(^D) --epochs 6 --rate 0.0002 --warmup 0.3 --averaging 0.995 \
+		--enlarge-to 160 $(TAUGHT)
+
+runs/fast/metrics.json: runs/teacher/metrics.json runs/first/metrics.json runs/second/metrics.json
+	$(FIT) --out $(@D) --variant 2 --teachers $(^D) --teachers-size 160 --epochs 10 --averaging 0.996 \
+		--enlarge-to 144 --training-enlarge-to 133 $(TAUGHT)
+
 benchmarks: $(VENV)/app.done
 	$(BIN)/python -m benchmarks
 
@@ -31,6 +56,10 @@ benchmarks: $(VENV)/app.done
 stress: $(VENV)/test.done
 	SKINAPP_STRESS=1 $(BIN)/python -m pytest tests/test_load.py
 	$(BIN)/python -m benchmarks.load --seconds 120
+
+# All that a Hugging Face Space needs, built and started here: ten minutes, and 3 GB of /tmp for that time.
+space: $(VENV)/test.done
+	$(BIN)/python -m tests.space
 
 # An installed Chromium or Chrome if there is one, else Debian's package as root, else Playwright's own.
 browser: $(VENV)/test.done
@@ -41,8 +70,8 @@ browser: $(VENV)/test.done
 	$(BIN)/playwright install chromium
 
 $(VENV)/created.done:
-	@if [ -z "$(PYTHON)" ]; then \
-		echo "skinapp needs Python 3.11, 3.12 or 3.13 with its venv module, and found none on the PATH." >&2; exit 1; fi
+	@if ! $(PYTHON) -c '$(FITS)' 2>/dev/null; then \
+		echo "skinapp needs Python 3.11, 3.12 or 3.13 with its venv module: found $(or $(PYTHON),none on the PATH)." >&2; exit 1; fi
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 

@@ -4,8 +4,10 @@ import os
 import signal
 import sys
 
+from skinapp.service.arenas import few_arenas
 from skinapp.service.uploads import PrivateFolder
 
+few_arenas()
 # Both before Gradio is imported: nothing is sent anywhere, and uploads lie in a folder of our own that dies with us.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 uploads = PrivateFolder()

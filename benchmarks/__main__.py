@@ -1,74 +1,15 @@
-"""Times of one photo in a warm process, each beside a bare traced forward pass in the same run.
+"""All of it in one table: from the start of the process to a folder of photos, each line beside the bare network in the same
+run. `ratio` is the line's value over that of the bare network that was measured in turns with it; 5 % and 95 % are quantiles
+over the rounds.
 
-python -m benchmarks [--model DIR]      # a minute on two cores
+python -m benchmarks      # eight minutes on two cores; SKINAPP_MODEL names another model
+python -m benchmarks.start, .photo, .service, .batches, .folder: a part of it; .archive, .load and .training: see there
 """
 
-import argparse
-import statistics
 import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
 
-import numpy as np
-import tensorflow as tf
-from PIL import Image
-
-from skinapp.classifier import load
-from skinapp.models import ModelError, default_model
-from skinapp.preprocess import to_input
-from skinapp.saliency import METHODS, explain
-
-ROUNDS = 100
-
-
-def milliseconds(work: Callable[[], object]) -> list[float]:
-    """Sorted times of ROUNDS calls, after ten that do not count."""
-    times = []
-    for turn in range(ROUNDS + 10):
-        started = time.perf_counter()
-        work()
-        if turn >= 10:
-            times.append(1000 * (time.perf_counter() - started))
-    return sorted(times)
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Time prediction and map against a bare forward pass.")
-    parser.add_argument("--model", type=Path, help="a model folder (default: SKINAPP_MODEL or model/fast)")
-    options = parser.parse_args()
-    try:
-        classifier = load(options.model or default_model())
-    except ModelError as error:
-        print(error, file=sys.stderr)
-        return 2
-    noise = np.random.default_rng(0).integers(0, 256, (450, 600, 3), dtype=np.uint8)
-    photo = Image.fromarray(noise)
-    configuration = classifier.configuration
-    batch = tf.constant(to_input(photo, configuration.input_size, configuration.resampling))
-    one_view = tf.function(lambda x: classifier.network(x, training=False), jit_compile=False)
-
-    rows = {
-        f"bare traced forward pass, {configuration.views} views": lambda: classifier.forward(batch)[
-            1
-        ].numpy(),
-        "the same, one view": lambda: one_view(batch).numpy(),
-        "prediction (600x450 picture to probabilities)": lambda: classifier(photo),
-        f"prediction and {METHODS[configuration.map_method]}": lambda: explain(
-            classifier, classifier(photo), "mel"
-        ),
-    }
-    print(
-        f"{classifier.title}, {ROUNDS} rounds, milliseconds\n{'':48}{'median':>8}{'5 %':>8}{'95 %':>8}{'ratio':>8}"
-    )
-    bare = None
-    for name, work in rows.items():
-        times = milliseconds(work)
-        median = statistics.median(times)
-        bare = bare or median
-        print(f"{name:48}{median:8.1f}{times[5]:8.1f}{times[-6]:8.1f}{median / bare:8.2f}")
-    return 0
-
+from benchmarks import batches, folder, photo, service, start
+from benchmarks.table import command
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command(__doc__, start.lines, photo.lines, service.lines, batches.lines, folder.lines))

@@ -1,81 +1,63 @@
-"""What a photo of a folder costs, from file to row, beside the bare batched network in the same run: decoding and all
-else must not be what limits.
+"""What a photo of a folder costs, from file to row, beside the bare network in batches: decoding and all else must not be
+what limits (a ratio of 1.18 is 85 % of the bare network's rate).
 
-python -m benchmarks.folder [--photos 128] [--model DIR]      # half a minute on two cores
+python -m benchmarks.folder      # three minutes on two cores
 """
 
-import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from benchmarks.photo import bare_network
+from benchmarks.table import Line, command, compared
 from skinapp.batch import read_many
 from skinapp.classifier import BATCH, load
-from skinapp.models import ModelError, default_model
+from skinapp.models import default_model
 from skinapp.rows import Row
 from skinapp.sources import gather
 
 SIZE = (600, 450)  # as the photos of HAM10000
-ROUNDS = 5  # in turns, because the machine's speed drifts
+COUNTS = (1, 16, 64, 256)
+ROUNDS = 5
 
 
-def draw_folder(folder: Path, count: int) -> None:
-    """Write JPEGs of coloured noise there, of about the bytes that a photo of this size has."""
+def lines(rounds: int = ROUNDS, counts: tuple[int, ...] = COUNTS) -> Iterator[Line]:
+    """A line for each number of files; for the last, also of the time that all cores together spend, which other programs
+    disturb less."""
+    classifier = load(default_model())
+    with tempfile.TemporaryDirectory() as temporary:
+        for count in counts:
+            folder, together = Path(temporary, str(count)), min(count, BATCH)
+            fill(folder, count)
+            batch = bare_network(classifier, together)
+
+            def scored(folder: Path = folder) -> None:
+                names = (source.name for source in gather([folder]))
+                for name, result in zip(names, read_many(gather([folder]), classifier), strict=True):
+                    Row.of(name, result)
+
+            def bare(passes: int = count // together, batch: Callable[[], object] = batch) -> None:
+                for _ in range(passes):
+                    batch()
+
+            what = f"folder of {count}, each file, beside the network in batches of {together}"
+            yield compared(what, scored, bare, rounds, count, count)
+        yield compared(f"{what}: all cores' time", scored, bare, rounds, count, count, time.process_time)
+
+
+def fill(folder: Path, count: int) -> None:
+    """Make a folder of JPEGs of coarse noise."""
+    folder.mkdir()
     for number in range(count):
         coarse = np.random.default_rng(number).integers(0, 256, (45, 60, 3), dtype=np.uint8)
-        Image.fromarray(coarse).resize(SIZE, Image.Resampling.BICUBIC).save(
-            folder / f"{number}.jpg", quality=95
-        )
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Time a folder against the bare batched network.")
-    parser.add_argument("--photos", type=int, default=128, help="in the folder, a multiple of 16")
-    parser.add_argument("--model", type=Path, help="a model folder (default: SKINAPP_MODEL or model/fast)")
-    options = parser.parse_args()
-    try:
-        classifier = load(options.model or default_model())
-    except ModelError as error:
-        print(error, file=sys.stderr)
-        return 2
-    count, size = options.photos, classifier.configuration.input_size
-    batch = np.random.default_rng(0).uniform(0, 255, (BATCH, size, size, 3)).astype(np.float32)
-
-    def bare() -> None:
-        for _ in range(count // BATCH):
-            classifier.forward(batch)[1].numpy()
-
-    with tempfile.TemporaryDirectory() as folder:
-        draw_folder(Path(folder), count)
-
-        def scored() -> None:
-            names = (source.name for source in gather([Path(folder)]))
-            for name, result in zip(names, read_many(gather([Path(folder)]), classifier), strict=True):
-                Row.of(name, result)
-
-        def cost(work: Callable[[], None]) -> tuple[float, float]:
-            """Seconds a photo: of the clock, and of all cores together, which other programs disturb less."""
-            started, worked = time.perf_counter(), time.process_time()
-            work()
-            return (time.perf_counter() - started) / count, (time.process_time() - worked) / count
-
-        scored()  # warms up
-        rounds = [(cost(scored), cost(bare)) for _ in range(ROUNDS)]
-    print(f"{classifier.title}, {ROUNDS} rounds of {count} photos, milliseconds a photo")
-    for name, which in (("clock", 0), ("all cores", 1)):
-        ours, theirs = (sorted(side[which] for side in sides) for sides in zip(*rounds, strict=True))
-        ratios = sorted(network[which] / folder[which] for folder, network in rounds)
-        print(
-            f"{name:10} folder {1000 * ours[ROUNDS // 2]:6.1f}, bare network in batches of {BATCH} "
-            f"{1000 * theirs[ROUNDS // 2]:6.1f}: {ratios[ROUNDS // 2]:.0%} [{ratios[0]:.0%}, {ratios[-1]:.0%}]"
-        )
-    return 0
+        picture = Image.fromarray(coarse).resize(SIZE, Image.Resampling.BICUBIC)
+        picture.save(folder / f"{number}.jpg", quality=95)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command(__doc__, lines))

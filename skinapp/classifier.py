@@ -23,6 +23,7 @@ from PIL import Image
 from skinapp.decision import OperatingPoint
 from skinapp.dermatoscopic import FILE as GAUSSIAN
 from skinapp.dermatoscopic import Gaussian
+from skinapp.folding import folded
 from skinapp.lesions import BY_CODE, CODES, LesionClass
 from skinapp.models import ModelError, checked
 from skinapp.preprocess import RESAMPLING, to_input
@@ -154,6 +155,8 @@ class Prediction:
 class Classifier:
     """A loaded model folder. Safe to use from several threads.
 
+    network: as it is stored, photo to logits; folded: the same as it is run, photo to the map layer's features, logits, the
+    layer of the dermatoscopic score and what feeds the logits; head: of that, features to logits.
     Raises ModelError where a file is missing or not the one that config.json was written for.
     """
 
@@ -180,8 +183,8 @@ class Classifier:
             raise ModelError(f"{self.folder}: {SIMILAR} was made of other weights: run train.similar anew.")
         # One pass gives the logits of all views and what they were made from, the map layer's features and those that tell
         # dermatoscopic photos from others; saliency differentiates only the rest.
-        self._parts = keras.Model(self.network.inputs, [features, logits, middle, last])
-        self.head = keras.Model(features, logits)
+        self.folded = folded(keras.Model(self.network.inputs, [features, logits, middle, last]))
+        self.head = keras.Model(*self.folded.outputs[:2])
         size = self.configuration.input_size
         signature = [tf.TensorSpec([None, size, size, 3], tf.float32)]
         self.forward = tf.function(self._forward, input_signature=signature, jit_compile=False)
@@ -248,7 +251,7 @@ class Classifier:
         other features of the upright photos, averaged over the picture (N, d), and what feeds the logits, averaged over
         the views (N, e)."""
         count, number = tf.shape(batch)[0], self.configuration.views
-        features, logits, middle, last = self._parts(views(batch, number), training=False)
+        features, logits, middle, last = self.folded(views(batch, number), training=False)
         averaged, fed = (
             tf.reduce_mean(tf.reshape(part, [number, count, part.shape[-1]]), axis=0)
             for part in (logits, last)
@@ -269,9 +272,11 @@ class Classifier:
 def views(batch: tf.Tensor, number: int) -> tf.Tensor:
     """Mirrored and turned copies: a lesion has no up or down. (N, S, S, 3) -> (number * N, S, S, 3), upright ones first.
 
-    number: 1 (upright), 2 (and mirrored), 4 (and upside down), 8 (and all that by a quarter turn).
+    number: 1 (upright), 2 (and mirrored), 4 (and upside down), 8 (and all that about the diagonal, so by quarter turns, too).
     """
-    for flip in (tf.image.flip_left_right, tf.image.flip_up_down, tf.image.rot90)[: number.bit_length() - 1]:
+    for flip in (tf.image.flip_left_right, tf.image.flip_up_down, tf.image.transpose)[
+        : number.bit_length() - 1
+    ]:
         batch = tf.concat([batch, flip(batch)], axis=0)
     return batch
 

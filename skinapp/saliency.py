@@ -1,4 +1,7 @@
-"""Where in the photo the network found its evidence: saliency maps by tf-keras-vis, their overlay and their legend.
+"""Where in the photo the network found its evidence: saliency maps, their overlay and their legend.
+
+Grad-CAM and LayerCAM, of which one comes with every photo, are one traced gradient; a test holds them equal to tf-keras-vis',
+which makes the others.
 
 Grad-CAM: Selvaraju 2017, arXiv:1610.02391. Grad-CAM++: Chattopadhay 2018, arXiv:1710.11063. LayerCAM: Jiang 2021,
 doi:10.1109/TIP.2021.3089943. Score-CAM: Wang 2020, arXiv:1910.01279. SmoothGrad: Smilkov 2017, arXiv:1706.03825.
@@ -14,9 +17,7 @@ import matplotlib
 import numpy as np
 import tensorflow as tf
 from PIL import Image
-from tf_keras_vis.gradcam import Gradcam
 from tf_keras_vis.gradcam_plus_plus import GradcamPlusPlus
-from tf_keras_vis.layercam import Layercam
 from tf_keras_vis.saliency import Saliency
 from tf_keras_vis.scorecam import Scorecam
 from tf_keras_vis.utils.scores import CategoricalScore
@@ -76,11 +77,11 @@ def _raw_map(classifier: Classifier, method: str) -> RawMap:
     """
     match method:
         case "gradcam":
-            return _cam(Gradcam, classifier, activation_modifier=None)
+            return _gradient_cam(classifier, lambda gradient: gradient.mean(axis=(1, 2), keepdims=True))
         case "gradcam++":
-            return _cam(GradcamPlusPlus, classifier)
+            return _grad_cam_plus_plus(classifier)
         case "layercam":
-            return _cam(Layercam, classifier, activation_modifier=None)
+            return _gradient_cam(classifier, lambda gradient: np.maximum(gradient, 0))
         case "scorecam":
             return _score_cam(classifier)
         case "smoothgrad":
@@ -88,10 +89,43 @@ def _raw_map(classifier: Classifier, method: str) -> RawMap:
     raise ValueError(f"There is no saliency method {method!r}: the names are {', '.join(METHODS)}.")
 
 
-def _cam(method: type, classifier: Classifier, **options: object) -> RawMap:
-    """A gradient CAM. The prediction holds the map layer's features: only the head after it is differentiated."""
-    head = _traced_head(classifier)
-    library = method(head)
+def _gradient_cam(classifier: Classifier, weights: Callable[[np.ndarray], np.ndarray]) -> RawMap:
+    """A CAM whose weights are made of the logit's gradient, float32 (1, h, w, c). The prediction holds the map layer's
+    features: only the head after it is run and differentiated, once, for the upright view."""
+    gradient = _gradient(classifier)
+
+    def raw_map(prediction: Prediction, index: int) -> np.ndarray:
+        found = gradient(prediction.features, index).numpy()
+        return (prediction.features * weights(found)).sum(axis=-1)[0]
+
+    return raw_map
+
+
+@cache
+def _gradient(classifier: Classifier) -> Callable[[np.ndarray, int], tf.Tensor]:
+    """Traced at its first call: features (1, h, w, c) and a class index -> gradient of that logit, (1, h, w, c)."""
+    head = classifier.head
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([1, *head.inputs[0].shape[1:]], tf.float32),
+            tf.TensorSpec([], tf.int32),
+        ],
+        jit_compile=False,
+    )
+    def gradient(features: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(features)
+            logit = head(features, training=False)[0, index]
+        return tape.gradient(logit, features)
+
+    return gradient
+
+
+def _grad_cam_plus_plus(classifier: Classifier) -> RawMap:
+    """Grad-CAM++, of the features that the prediction holds."""
+    head = _traced(classifier.head)
+    library = GradcamPlusPlus(head)
 
     def raw_map(prediction: Prediction, index: int) -> np.ndarray:
         cam = library(
@@ -101,7 +135,6 @@ def _cam(method: type, classifier: Classifier, **options: object) -> RawMap:
             seek_penultimate_conv_layer=False,
             expand_cam=False,
             normalize_cam=False,  # the library would stretch a map without positive evidence into noise
-            **options,
         )
         return np.asarray(cam)[0]
 
@@ -110,8 +143,8 @@ def _cam(method: type, classifier: Classifier, **options: object) -> RawMap:
 
 def _score_cam(classifier: Classifier) -> RawMap:
     """Score-CAM with the channels that vary most ("faster Score-CAM"): it has to run the whole network."""
-    layer = classifier.network.get_layer(classifier.configuration.map_layer)
-    network = _traced(keras.Model(classifier.network.inputs, layer.output), classifier.head)
+    whole = classifier.folded
+    network = _traced(keras.Model(whole.inputs, whole.outputs[0]), classifier.head)
     library = Scorecam(network)
     channels = min(SCORED_CHANNELS, network.layers[1].output.shape[-1])
 
@@ -134,7 +167,8 @@ def _score_cam(classifier: Classifier) -> RawMap:
 def _smooth_grad(classifier: Classifier) -> RawMap:
     """SmoothGrad: the library's gradients of all noisy copies in one batch instead of one after the other. The noise is
     drawn once, so that a photo's map stays the same."""
-    library = Saliency(_traced(classifier.network))
+    whole = classifier.folded
+    library = Saliency(_traced(keras.Model(whole.inputs, whole.outputs[1])))
     size = classifier.configuration.input_size
     noise = np.random.RandomState(0).standard_normal((NOISY_COPIES, size, size, 3)).astype(np.float32)
 
@@ -176,11 +210,6 @@ def _traced(*models: keras.Model) -> keras.Model:
     for model in models:
         outputs = _TracedLayer(model)(outputs)
     return _TracedModel([inputs], outputs)  # a list, as tf-keras-vis passes what it is called with
-
-
-@cache
-def _traced_head(classifier: Classifier) -> keras.Model:
-    return _traced(classifier.head)
 
 
 def enlarged(saliency: SaliencyMap, size: int) -> np.ndarray:

@@ -1,5 +1,7 @@
 """The app as its users start it, and a browser to drive it with."""
 
+from __future__ import annotations
+
 import os
 import shutil
 import socket
@@ -9,9 +11,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
-from playwright.sync_api import Browser, sync_playwright
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 ROOT = Path(__file__).resolve().parent.parent
 STARTS_WITHIN = 300.0  # seconds; a busy machine takes long over its imports of Gradio and TensorFlow
@@ -25,22 +30,30 @@ def running_app(log: Path, **environment: str) -> Iterator[str]:
 
 
 @contextmanager
-def running_process(log: Path, **environment: str) -> Iterator[tuple[str, subprocess.Popen]]:
-    """The same, and the process itself, which the test may end."""
+def running_process(log: Path, *within: str, **environment: str) -> Iterator[tuple[str, subprocess.Popen]]:
+    """The same, and the process itself, which the test may end. within: the beginning of a command that runs the rest of it."""
+    with starting_process([*within, sys.executable, "app.py"], log, **environment) as (address, process):
+        _wait_for(address, process, log)
+        yield address, process
+
+
+@contextmanager
+def starting_process(
+    command: list[str], log: Path, **environment: str
+) -> Iterator[tuple[str, subprocess.Popen]]:
+    """The process that a command starts, which may not answer yet, and the address that it is told to listen at."""
     port = free_port()
     settings = {"GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port), "NO_PROXY": "127.0.0.1"}
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "app.py"],
+            command,
             cwd=ROOT,
             env=os.environ | settings | environment,
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-        address = f"http://127.0.0.1:{port}"
         try:
-            _wait_for(address, process, log)
-            yield address, process
+            yield f"http://127.0.0.1:{port}", process
         finally:
             process.terminate()
             process.wait(30)
@@ -67,6 +80,8 @@ def browser() -> Iterator[Browser]:
     flags += ["--disable-sync", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
     if os.geteuid() == 0:
         flags.append("--no-sandbox")  # Chromium refuses to run as root with it
+    from playwright.sync_api import sync_playwright  # benchmarks start the app where no browser is
+
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=installed, args=flags)
         yield chromium

@@ -461,23 +461,25 @@ def test_all_rows_are_there_once_though_command_and_machine_are_killed(
     arguments = [str(source), "--out", str(out), "--part", "4", "--model", str(model_folder)]
 
     # The command on this machine alone, killed in the middle.
-    others = sessions()
+    others, home = sessions(), tmp_path / "home"
+    home.mkdir()
     process = subprocess.Popen(
         [sys.executable, "-m", "skinapp.archive", *arguments, "--workers", "1"],
         cwd=ROOT,
+        env=os.environ | {"HOME": str(home)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
     wait_for(lambda: parts(out), lambda: process.poll() is None)
+    (session,) = sessions() - others
     assert "tensorflow" not in Path(f"/proc/{process.pid}/maps").read_text(), "only workers need it"
     process.kill()
     printed, _ = process.communicate(timeout=60)
     assert "Traceback" not in printed and "/160 [" in printed, "progress and nothing else"
-    (session,) = sessions() - others
     wait_for(lambda: not users(session))
     PrivateFolder(Path("/tmp")).remove()  # as the next start does it
-    assert not session.exists()
+    assert not session.exists() and not (home / ".ray").exists()
     there = parts(out)
     assert 0 < len(there) < 40
 

@@ -34,7 +34,7 @@ from train.dermatoscopic import (
     read_dermatoscopic,
     with_rim,
 )
-from train.networks import CnnSettings, cnn
+from train.networks import CnnSettings, EfficientNetLiteSettings, cnn, efficientnet_lite
 
 IMAGES = MODELS.parent.parent / "shared" / "data" / "ham10000" / "images"
 
@@ -135,6 +135,12 @@ def test_the_threshold_is_the_smallest_that_keeps_98_percent(number: int) -> Non
 )
 def test_the_middle_layer_of_the_plain_cnn(filters: tuple[int, ...], name: str) -> None:
     assert middle_layer(cnn(CnnSettings(filters), 94)[0]) == name
+
+
+@pytest.mark.parametrize("variant, name", [(0, "blocks_8_project_conv"), (2, "blocks_10_add")])
+def test_the_middle_layer_lies_behind_the_shortcut(variant: int, name: str) -> None:
+    settings = EfficientNetLiteSettings(variant=variant, imagenet=False)
+    assert middle_layer(efficientnet_lite(settings, 94)[0]) == name
 
 
 def test_a_rim_darkens_the_corners_alone() -> None:

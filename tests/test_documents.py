@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 from skinapp.classifier import Configuration
 from skinapp.models import MODELS
@@ -75,17 +74,6 @@ def test_the_metrics_follow_from_the_validation_logits(folder: Path, monkeypatch
         )
         assert point.sensitivity == pytest.approx(written["sensitivity"])
         assert point.specificity == pytest.approx(written["specificity"])
-
-
-def test_the_space_s_front_matter() -> None:
-    front = yaml.safe_load((ROOT / "README.md").read_text(encoding="utf-8").split("---")[1])
-    requirements = (ROOT / "requirements.txt").read_text(encoding="utf-8")
-    assert front["sdk"] == "gradio"
-    assert f"gradio=={front['sdk_version']}\n" in requirements
-    assert str(front["python_version"]) == "3.11"
-    assert (ROOT / front["app_file"]).is_file()
-    assert front["license"] == "cc-by-nc-4.0"
-    assert len(front["short_description"]) <= 60, "the hub takes no more"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=["README", "card"])

@@ -228,7 +228,7 @@ def test_run_starts_from_a_model_s_weights_with_its_head_shifted_back(
     training = uneven(parts[0], {"df": 2, "vasc": 4})
     first = Trainer(replace(SETTINGS, seed=9), training, parts[1])
     first.run_epoch()
-    write_model(tmp_path, first.finished_network(), uncalibrated(first, "cnn", ""))
+    write_model(tmp_path, first.finished_network(), uncalibrated(first, ""))
     model = Classifier(tmp_path)
     trainer = Trainer(replace(SETTINGS, start=str(tmp_path), sampling=sampling), training, parts[1])
     for found in (trainer.network, trainer.averaged):
@@ -420,7 +420,7 @@ def test_a_run_is_not_overwritten_unasked(
 @pytest.mark.parametrize(
     "more, said",
     [
-        (["--network", "efficientnet-lite0"], "has no filters"),
+        (["--network", "efficientnet-lite"], "has no filters"),
         (["--filters", "512", "1024"], "use fewer filters"),
         (["--batch", "0"], "at least one picture"),
     ],

@@ -149,19 +149,20 @@ def test_correlation_is_spearman_s() -> None:
 
 def test_like_networks_correlate_and_unlike_ones_less(model_folder: Path) -> None:
     classifier = Classifier(model_folder)
-    before = classifier.network.get_weights()
+    before = classifier.folded.get_weights()
     layer = classifier.configuration.map_layer
     methods = [("gradcam", layer), ("scorecam", layer), ("smoothgrad", layer)]
     photos = [draw_lesion("mel")]
-    same = sanity({layer: classifier}, methods, photos, lambda number: classifier.network)
+    same = sanity({layer: classifier}, methods, photos, lambda number: classifier.folded)
     assert set(same) == set(methods)
     np.testing.assert_allclose(list(same.values()), 1, atol=1e-6)
+    assert classifier.folded.layers[-1] is classifier.folded.get_layer("logits")
     keras.utils.set_random_seed(0)
     drawn = sanity(
-        {layer: classifier}, methods, photos, lambda n: keras.models.clone_model(classifier.network)
+        {layer: classifier}, methods, photos, lambda n: keras.models.clone_model(classifier.folded)
     )
     assert drawn["gradcam", layer][1] < 0.9 and drawn["smoothgrad", layer][2] < 0.9
-    for old, new in zip(before, classifier.network.get_weights(), strict=True):
+    for old, new in zip(before, classifier.folded.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
 
 

@@ -5,10 +5,18 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageFilter
+from scipy import ndimage
 
 from skinapp.drawings import draw_lesion
 from skinapp.lesions import CODES
-from skinapp.photo_checks import Check, check_square, dermatoscopic_check, lesion_outline
+from skinapp.photo_checks import (
+    SHARP_SIDE,
+    Check,
+    check_square,
+    dermatoscopic_check,
+    fine_and_coarse,
+    lesion_outline,
+)
 from skinapp.preprocess import Frame, framed
 from train.checks import DAMAGES
 
@@ -26,6 +34,20 @@ def test_a_good_photo_passes_all(code: str) -> None:
     checks = check_square(square(code), 450)
     assert [check.name for check in checks] == ["size", "sharp", "lit", "corners", "framed"]
     assert all(check.passed and check.finding and not check.advice for check in checks)
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_detail_is_what_blurred_pictures_tell(code: str) -> None:
+    levels = np.asarray(square(code).convert("L").resize((SHARP_SIDE, SHARP_SIDE)), np.float32)
+    once = ndimage.gaussian_filter(levels, 1, truncate=3)
+    often = ndimage.gaussian_filter(levels, 4, truncate=3)
+    np.testing.assert_allclose(
+        fine_and_coarse(levels), ((levels - once).std(), (once - often).std()), rtol=1e-4
+    )
+
+
+def test_a_picture_of_one_colour_has_no_detail() -> None:
+    assert max(fine_and_coarse(np.full((SHARP_SIDE, SHARP_SIDE), 255, np.float32))) < 0.01
 
 
 @pytest.mark.parametrize(

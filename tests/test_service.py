@@ -1,5 +1,6 @@
 """The plain routes, batching, starting and ending: on the app as it is started, with the shipped weights."""
 
+import asyncio
 import json
 import os
 import re
@@ -13,6 +14,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import httpx
@@ -20,6 +22,7 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from benchmarks import service
 from skinapp import selftest
 from skinapp.batching import Batcher
 from skinapp.classifier import Classifier, load
@@ -30,6 +33,7 @@ from skinapp.page.engine import Busy, Engine
 from skinapp.preprocess import to_input, to_pixels
 from skinapp.reading import read
 from skinapp.service.settings import Settings
+from skinapp.service.streams import HEARD_WITHIN, Streams
 from tests.serving import ROOT, free_port, running_app, running_process, wait_until_ready
 from train import known_answer
 
@@ -84,6 +88,13 @@ def test_a_bad_request_is_one_sentence(address: str, body: dict, status: int, sa
     (sentence,) = answer.json().values()
     assert re.search(says, sentence)
     assert "\n" not in sentence
+
+
+def test_the_benchmark_parts_a_round_trip_into_decoding_network_and_the_rest(address: str) -> None:
+    whole, *parts = service.round_trips(address, rounds=2)
+    assert min(*whole.values, *whole.beside) > 0
+    assert len(parts) == 3 and all(min(part.values) > 0 for part in parts)
+    np.testing.assert_allclose(np.sum([part.values for part in parts], axis=0), whole.values)
 
 
 def test_an_unknown_model_is_refused(address: str, photos: list[Path]) -> None:
@@ -284,3 +295,43 @@ def test_sigterm_ends_the_app_while_tensorflow_loads(tmp_path: Path) -> None:
         assert process.wait(20) == 0
         assert time.monotonic() - start < 10
         assert not folder.exists()
+
+
+def test_an_event_right_after_a_stream_s_end_is_told_of_when_the_page_has_noticed(address: str) -> None:
+    """Else the page takes the old stream for the new event's, and waits for ever."""
+    with httpx.Client(base_url=address, timeout=60) as client:
+        config = client.get("/config").json()
+        fn = next(d["id"] for d in config["dependencies"] if d["api_name"] == "performance")
+        event = {"data": ["fast"], "fn_index": fn, "session_hash": "quick"}
+        client.post("/gradio_api/queue/join", json=event).raise_for_status()
+        with client.stream("GET", "/gradio_api/queue/data", params={"session_hash": "quick"}) as stream:
+            next(line for line in stream.iter_lines() if "close_stream" in line)
+            ended = time.monotonic()
+            with httpx.Client(base_url=address, timeout=60, cookies=client.cookies) as other:
+                other.post("/gradio_api/queue/join", json=event).raise_for_status()
+        # Less than HEARD_WITHIN where a busy machine lets this client hear of the end late; without the wait a few ms.
+        assert time.monotonic() - ended >= HEARD_WITHIN / 4
+        answer = client.get("/gradio_api/queue/data", params={"session_hash": "quick"}).text
+        assert "process_completed" in answer
+
+
+def test_only_the_session_whose_stream_has_just_ended_waits() -> None:
+    async def times() -> list[float]:
+        streams, sent = Streams(), []
+
+        async def send(message: dict) -> None:
+            sent.append(time.monotonic())
+
+        await streams.noting_the_end("one", send)(
+            {"type": "http.response.body", "body": b'{"msg":"estimation"}'}
+        )
+        for session in ("one", "other", "one"):
+            if session == "other":
+                end = {"type": "http.response.body", "body": b'data: {"msg":"close_stream"}'}
+                await streams.noting_the_end("one", send)(end)
+            await streams.after_the_end(session, send)({"type": "http.response.start", "status": 200})
+        return [b - a for a, b in pairwise(sent)]
+
+    free, _, other, waited = asyncio.run(times())
+    assert free < HEARD_WITHIN / 2 and other < HEARD_WITHIN / 2
+    assert waited > HEARD_WITHIN * 0.9 - other

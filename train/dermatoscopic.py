@@ -102,15 +102,29 @@ def fit_dermatoscopic(folder: Path, train: Dataset, tune: Dataset, report: Datas
 
 
 def middle_layer(network: keras.Model) -> str:
-    """The first layer past the middle of the network with few enough channels, else the last one before.
+    """The first layer past the middle of the network that everything passes and that has few enough channels, else the
+    last one before.
 
-    In EfficientNet-Lite0 that is the end of a block. The last layers know little but what tells the classes
-    apart, the first ones colours and edges: of the first shipped network all blocks from the 6th to the 12th
-    of 16 refuse 99 % of crops of everyday photographs, that past the middle with most to spare.
+    In EfficientNet-Lite that is the end of a block. The last layers know little but what tells the classes apart, the
+    first ones colours and edges, and what a shortcut goes around knows half of it: EXPERIMENTS.md.
     """
-    middle = len(network.layers) // 2
-    order = [*network.layers[middle:], *network.layers[:middle][::-1]]
-    return next(str(layer.name) for layer in order if _suits(layer.output))
+    layers = network.layers
+    position = {id(layer): index for index, layer in enumerate(layers)}
+    made_by = {id(x): position[id(layer)] for layer in layers for x in keras.tree.flatten(layer.output)}
+    passed, sources = (
+        set(range(len(layers))),
+        [
+            (made_by[id(x)], index)
+            for index, layer in enumerate(layers)
+            for x in keras.tree.flatten(layer.input)
+            if made_by[id(x)] != index
+        ],
+    )
+    for source, index in sources:
+        passed -= set(range(source + 1, index))
+    middle = len(layers) // 2
+    order = [*range(middle, len(layers)), *range(middle)[::-1]]
+    return next(str(layers[i].name) for i in order if i in passed and _suits(layers[i].output))
 
 
 def pooler(network: keras.Model, layer: str) -> Pooler:

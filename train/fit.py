@@ -3,7 +3,8 @@
     python -m train.fit --data ../shared/data/ham10000 --out runs/fast                     # EfficientNet-Lite0
     python -m train.fit --data DIR --network cnn --filters 32 64 128 256 --out runs/cnn
 
-Every epoch leaves `checkpoint.npz` in the output folder; `--resume` goes on from it.
+Every epoch leaves `checkpoint.npz` in the output folder; `--resume` goes on from it. Where TF_CONFIG names several machines,
+the same command on each of them trains one network on all; only the first one reads and writes the output folder.
 """
 
 import argparse
@@ -19,7 +20,8 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow, whose notes are not about training
+# Before TensorFlow, whose notes are not about training; of a worker's end it says in twenty lines what main says in one.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if "TF_CONFIG" in os.environ else "2")
 
 import tensorflow as tf
 
@@ -38,15 +40,18 @@ from train.networks import CnnSettings, EfficientNetLiteSettings
 from train.report import write_report
 from train.trainer import Epoch, Settings, Trainer, at_size
 from train.validation import write_validation
+from train.workers import LOST, from_configuration
 
 CHECKPOINT = "checkpoint.npz"
 CHOICES: dict[str, tuple] = {"views": (1, 2, 4, 8), "resampling": tuple(RESAMPLING)}
-NETWORKS = {"efficientnet-lite0": EfficientNetLiteSettings, "cnn": CnnSettings}
+NETWORKS = {"efficientnet-lite": EfficientNetLiteSettings, "cnn": CnnSettings}
 
 
 def train(trainer: Trainer, out: Path) -> None:
-    """Run all epochs that are left, leaving a checkpoint and history.csv after each."""
+    """Run all epochs that are left; the chief leaves a checkpoint and history.csv after each."""
     for epoch in _epochs_left(trainer):
+        if not trainer.workers.chief:
+            continue
         trainer.save(out / CHECKPOINT)
         _write_history(out / "history.csv", trainer.history)
         print(
@@ -58,12 +63,12 @@ def train(trainer: Trainer, out: Path) -> None:
         )
 
 
-def uncalibrated(trainer: Trainer, name: str, command: str) -> Configuration:
+def uncalibrated(trainer: Trainer, command: str) -> Configuration:
     """The finished network's configuration before calibration: temperature 1, tau 0."""
     settings = trainer.settings
     return Configuration(
         format=FORMAT,
-        network=name,
+        network=trainer.network.name.replace("_", "-"),
         settings=json.loads(json.dumps(asdict(settings))),
         input_size=settings.size,
         resampling=settings.resampling,
@@ -110,7 +115,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--resume", action="store_true", help="go on from the checkpoint in the output folder"
     )
-    command.add_argument("--network", choices=NETWORKS, default="efficientnet-lite0")
+    command.add_argument("--network", choices=NETWORKS, default="efficientnet-lite")
     taken = set()
     for group in (Settings, *NETWORKS.values(), Augmentation):
         for f in fields(group):
@@ -160,28 +165,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out = options.out or Path("runs") / options.network
     try:
         settings = settings_from(options)
-        out.mkdir(parents=True, exist_ok=True)
-        if (out / CHECKPOINT).exists() and not options.resume:
-            raise ValueError(f"{out} holds the checkpoint of a run: add --resume, or use another --out.")
+        workers = from_configuration(os.environ.get("TF_CONFIG", ""))
+        if workers.chief:
+            out.mkdir(parents=True, exist_ok=True)
+            if (out / CHECKPOINT).exists() and not options.resume:
+                raise ValueError(f"{out} holds the checkpoint of a run: add --resume, or use another --out.")
         dataset = load_dataset(
             options.data, lambda image: to_pixels(image, settings.intermediate, settings.resampling)
         )
         split = split_lesions(dataset.records)
-        write_split(out / "split.csv", dataset.records, split)
+        if workers.chief:
+            write_split(out / "split.csv", dataset.records, split)
         seen = {part: at_size(dataset.part(split, part), settings) for part in ("tune", "report")}
-        trainer = Trainer(settings, dataset.part(split, "train"), seen["tune"])
+        trainer = Trainer(settings, dataset.part(split, "train"), seen["tune"], workers)
         check_size(trainer.network)
-        if (out / CHECKPOINT).exists():
-            trainer.restore(out / CHECKPOINT)
+        if trainer.restore(out / CHECKPOINT):
             print(f"resumed after epoch {len(trainer.history)}", flush=True)
         train(trainer, out)
+        if not workers.chief:
+            return 0
         command = " ".join(["python -m train.fit", *(a for a in arguments if a != "--resume")])
-        write_model(out, trainer.finished_network(), uncalibrated(trainer, options.network, command))
+        write_model(out, trainer.finished_network(), uncalibrated(trainer, command))
         write_validation(out, seen)
         calibrate_model(out)
         fit_dermatoscopic(out, at_size(dataset.part(split, "train"), settings), seen["tune"], seen["report"])
         selftest.write(Classifier(out))
         write_report(out)
+    except LOST:
+        print(
+            "Another worker has ended or is out of reach, which ends this one: start all again with --resume.",
+            file=sys.stderr,
+        )
+        return 1
     except (DatasetError, WeightsError, ModelError, ValueError, BadZipFile, OSError) as error:
         print(error, file=sys.stderr)
         return 1

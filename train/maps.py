@@ -234,7 +234,7 @@ def sanity(
     """How alike maps stay, for the top class, when weights are replaced: those of the logits layer, of everything after the
     map layer, of everything. classifiers: by map layer; methods: pairs of method and map layer.
 
-    redrawn: a photo's number -> the network that the weights are taken from, of the same architecture. Returns mean rank
+    redrawn: a photo's number -> the network that the weights are taken from, built as `Classifier.folded`. Returns mean rank
     correlations by method and layer.
     """
     found = defaultdict(list)
@@ -245,7 +245,7 @@ def sanity(
             prediction = classifier(photo)
             code = prediction.top.code
             before = {method: explain(classifier, prediction, code, method) for method in own}
-            stages = (classifier.network.layers[-1], classifier.head, classifier.network)
+            stages = (classifier.folded.layers[-1], classifier.head, classifier.folded)
             after = []
             for stage in stages:
                 with weights_from(other, stage.weights):
@@ -274,7 +274,7 @@ def measure(folder: Path, outlined: Mapping[str, Sequence[Outlined]]) -> list[Ma
             classifiers,
             methods,
             [one.photo for one in photos[:SANITY_PHOTOS]],
-            lambda _: keras.models.clone_model(classifiers[layers[0]].network),  # drawn anew for each photo
+            lambda _: keras.models.clone_model(classifiers[layers[0]].folded),  # drawn anew for each photo
         )
         for method, layer in [*methods, (GAUSSIAN, ""), (CHANCE, "")]:
             mean = Score(*np.mean([astuple(one) for one in scores[method, layer]], axis=0).tolist())

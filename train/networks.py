@@ -35,6 +35,7 @@ class EfficientNetLiteSettings:
     enlarge_to: int = (
         128  # ImageNet's features want a larger picture than 94 px (notes: 51 % at 96, 68 % at 128)
     )
+    training_enlarge_to: int = 0  # the same while training, if not in proportion to its pictures
     dropout: float = 0.3
     drop_path: float = (
         0.1  # stochastic depth (arXiv:1603.09382), growing linearly from the first block to the last

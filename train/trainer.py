@@ -1,11 +1,14 @@
 """One training run: settings, state, an epoch, a checkpoint.
 
-Everything drawn at random comes from (seed, epoch, step), so that a resumed run sees the same pictures in the same order.
+Everything drawn at random comes from (seed, epoch, step), and the worker where there are several, so that a resumed run
+sees the same pictures in the same order.
 """
 
+import hashlib
+import io
 import math
 import time
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import astuple, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from train.augment import Augmentation, augment
 from train.calibrate import fit_temperature
 from train.dataset import Dataset, DatasetError
 from train.networks import CnnSettings, EfficientNetLiteSettings, build
+from train.workers import Workers
 
 
 @dataclass(frozen=True)
@@ -85,17 +89,32 @@ class Teacher:
 
 
 class Trainer:
-    """A network, its averaged twin, the optimiser, and how far they are."""
+    """A network, its averaged twin, the optimiser, and how far they are: the same on all workers at the end of an epoch."""
 
-    def __init__(self, settings: Settings, train: Dataset, tune: Dataset):
+    def __init__(self, settings: Settings, train: Dataset, tune: Dataset, workers: Workers | None = None):
         keras.utils.set_random_seed(settings.seed)
-        self.settings, self.train, self.tune = settings, train, tune
-        self.averaged, self.map_layer = build(settings.network, settings.size)
+        self.settings, self.train, self.tune, self.workers = settings, train, tune, workers or Workers()
         self.training_size = settings.training_size or settings.size
-        self.network, _ = build(_scaled(settings, self.training_size), self.training_size)
+        self.labels = train.labels
+        if settings.batch < 1:
+            raise ValueError("A batch needs at least one picture.")
+        if settings.batch % self.workers.count:
+            raise ValueError(
+                f"{self.workers.count} workers cannot have equal shares of a batch of {settings.batch}."
+            )
+        self._check_workers_do_the_same()
+        self.steps = max(1, len(self.labels) // settings.batch)
+        with self.workers.strategy.scope():  # all workers' variables begin as the chief's
+            self.averaged, self.map_layer = build(settings.network, settings.size)
+            self.network, _ = build(_scaled(settings, self.training_size), self.training_size)
+            self.optimizer = keras.optimizers.AdamW(
+                self._schedule(), weight_decay=settings.weight_decay, clipnorm=5.0
+            )
+            self.optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+            self.optimizer.build(self.network.trainable_variables)
+        self._draw_own_dropout()
         self.history: list[Epoch] = []
         self.pictures = tf.constant(train.pictures)
-        self.labels = train.labels
         counts = np.bincount(self.labels, minlength=len(CODES))
         if not counts.all():
             missing = [code for code, count in zip(CODES, counts, strict=True) if not count]
@@ -112,14 +131,6 @@ class Trainer:
         self.drawn_size = settings.teachers_size if self.teachers else self.training_size
         self.averaged.set_weights(self.network.get_weights())
         self.best = self.averaged.get_weights()
-        if settings.batch < 1:
-            raise ValueError("A batch needs at least one picture.")
-        self.steps = max(1, len(self.labels) // settings.batch)
-        self.optimizer = keras.optimizers.AdamW(
-            self._schedule(), weight_decay=settings.weight_decay, clipnorm=5.0
-        )
-        self.optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
-        self.optimizer.build(self.network.trainable_variables)
         self.step = tf.function(self._step, jit_compile=False)
         self.predict = tf.function(lambda images: self.averaged(images, training=False), jit_compile=False)
 
@@ -140,6 +151,7 @@ class Trainer:
         for images, labels in bar:
             losses.append(self.step(images, labels))
         seconds = time.monotonic() - started
+        self._average_statistics()
         scores = self.logits(self.tune)
         drawn_probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(scores))
         natural = scores + np.log(self.prior / self.drawn)
@@ -155,15 +167,19 @@ class Trainer:
             images_per_second=self.steps * self.settings.batch / seconds,
             seconds=time.monotonic() - started,
         )
+        # Machines may round differently, but must agree on which epoch is the best, and when to stop.
+        _, *figures = astuple(epoch)
+        [figures] = self.workers.mean([tf.constant(figures, tf.float64)])
+        epoch = Epoch(epoch.epoch, *map(float, figures))
         if epoch.tune_log_loss < self.score:
             self.best = self.averaged.get_weights()
         self.history.append(epoch)
         return epoch
 
     def batches(self, epoch: int) -> tf.data.Dataset:
-        """The epoch's augmented batches: float32 (batch, size, size, 3), as large as the teachers see them where there are
-        some, and float32 (batch, 7)."""
-        order = self._order(epoch)
+        """This worker's share of the epoch's augmented batches: float32 (share, size, size, 3), as large as the teachers see
+        them where there are some, and float32 (share, 7)."""
+        order = np.split(self._order(epoch), self.workers.count, axis=1)[self.workers.index]
         pictures, labels = self.pictures, tf.one_hot(self.labels, len(CODES))
 
         def batch(chosen: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -179,7 +195,10 @@ class Trainer:
                 seed,
             )
 
-        steps = tf.data.Dataset.from_tensor_slices((order, np.arange(self.steps)))
+        numbers = (
+            np.arange(self.steps) + self.workers.index * self.steps
+        )  # shares are augmented unlike each other
+        steps = tf.data.Dataset.from_tensor_slices((order, numbers))
         return steps.map(batch, num_parallel_calls=1, deterministic=True).prefetch(2)
 
     def logits(self, dataset: Dataset) -> np.ndarray:
@@ -202,9 +221,13 @@ class Trainer:
         np.savez(unfinished, **arrays)
         unfinished.replace(path)
 
-    def restore(self, path: Path) -> None:
-        """Continue from a checkpoint of a run with the same settings. Raises ValueError where it does not fit."""
-        with np.load(path, allow_pickle=False) as arrays:
+    def restore(self, path: Path) -> bool:
+        """Continue from the chief's checkpoint of a run with the same settings; False where it has none. Raises ValueError
+        where it does not fit."""
+        content = self.workers.from_chief(path.read_bytes() if self.workers.chief and path.exists() else b"")
+        if not content:
+            return False
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             if str(arrays["settings"]) != repr(self.settings):
                 raise ValueError(
                     f"{path} was written with other settings: use the same ones, or another --out.\n  then: "
@@ -214,6 +237,8 @@ class Trainer:
                 variable.assign(arrays[f"state/{i:04d}"])
             self.best = [arrays[f"best/{i:04d}"] for i in range(len(self.best))]
             self.history = [Epoch(int(row[0]), *map(float, row[1:])) for row in arrays["history"]]
+        self._draw_own_dropout()
+        return True
 
     def finished_network(self) -> keras.Model:
         """The best epoch's averaged network, its outputs shifted to the class mix of the training lesions.
@@ -225,6 +250,31 @@ class Trainer:
         bias = self.averaged.get_layer("logits").bias
         bias.assign(bias + np.log(self.prior / self.drawn))
         return self.averaged
+
+    def _check_workers_do_the_same(self) -> None:
+        photos = [(record.image_id, record.dx) for record in (*self.train.records, *self.tune.records)]
+        own = hashlib.sha256(repr((self.settings, photos)).encode()).digest()
+        if self.workers.from_chief(own) != own:
+            raise ValueError(f"Worker {self.workers.index} has other settings or photos than worker 0.")
+
+    def _draw_own_dropout(self) -> None:
+        """Drop other units than the other workers: the chief's random states, which all begin with, are changed."""
+        for layer in self.network.layers:
+            if isinstance(layer, keras.layers.Dropout) and layer.rate:
+                layer.seed_generator.state.assign_add([self.workers.index, 0])
+
+    def _average_statistics(self) -> None:
+        """Let all workers have the mean of their BatchNorm statistics, each of which has heard of its own pictures alone."""
+        statistics = [
+            variable
+            for network in (self.network, self.averaged)
+            for layer in network.layers
+            if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
+            for variable in (layer.moving_mean, layer.moving_variance)
+        ]
+        means = self.workers.mean([tf.convert_to_tensor(variable) for variable in statistics])
+        for variable, mean in zip(statistics, means, strict=True):
+            variable.assign(mean)
 
     def _start_from(self, model: Classifier) -> None:
         """Take over another model's weights, its head shifted back to the class mix that training draws.
@@ -295,17 +345,21 @@ class Trainer:
     def _step(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         if self.teachers:
             images, labels = self._learn_from_teachers(images, labels)
-        with tf.GradientTape() as tape:
-            logits = self.network(images, training=True)
-            loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(labels, logits))
-        variables = self.network.trainable_variables
-        self.optimizer.apply(tape.gradient(loss, variables), variables)
+        own = self.workers.strategy.run(self._loss_and_gradients, (images, labels))
+        loss, *gradients = self.workers.mean(own)
+        self.optimizer.apply(gradients, self.network.trainable_variables)
         done = tf.cast(self.optimizer.iterations, tf.float32)
         # Young averages forget the start quickly.
         decay = tf.minimum(self.settings.averaging, (1 + done) / (10 + done))
         for average, variable in zip(self.averaged.weights, self.network.weights, strict=True):
             average.assign(average + (1 - decay) * (variable - average))
         return loss
+
+    def _loss_and_gradients(self, images: tf.Tensor, labels: tf.Tensor) -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            logits = self.network(images, training=True)
+            loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(labels, logits))
+        return [loss, *tape.gradient(loss, self.network.trainable_variables)]
 
     def _state(self) -> list[Any]:
         """Everything that the next step depends on, random states of the dropout layers included."""
@@ -316,7 +370,9 @@ def _scaled(settings: Settings, size: int) -> CnnSettings | EfficientNetLiteSett
     """The same network for pictures of another size: what it enlarges to grows with them."""
     if isinstance(settings.network, CnnSettings):
         return settings.network
-    return replace(settings.network, enlarge_to=round(settings.network.enlarge_to * size / settings.size))
+    network = settings.network
+    enlarged = network.training_enlarge_to or round(network.enlarge_to * size / settings.size)
+    return replace(network, enlarge_to=enlarged)
 
 
 def _rounded_shares(shares: np.ndarray, total: int) -> np.ndarray:

@@ -4,6 +4,12 @@ The command lists the photos once (`photos`), workers score them block by block 
 they send back (`results`): a worker or a node may die at any time, and the command itself, too.
 """
 
+import os
+
+# Before Ray is imported: it tells its makers nothing, and its core nothing to the terminal, where the progress is.
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+
 
 class ArchiveError(RuntimeError):
     """Why the command ends; its text is one sentence for the user."""

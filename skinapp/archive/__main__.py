@@ -1,7 +1,6 @@
 """`python -m skinapp.archive SOURCE --out FOLDER [--address CLUSTER] [--workers N] [--model MODEL]`."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import closing
@@ -63,10 +62,6 @@ def _positive(text: str) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ.setdefault(
-        "RAY_BACKEND_LOG_LEVEL", "fatal"
-    )  # before Ray, whose notes would run into the progress
     import pyarrow.parquet as pq
     from tqdm import tqdm
 

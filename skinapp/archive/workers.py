@@ -7,6 +7,7 @@ photo that ends its worker every time is found out here, and left (`Attempts`).
 import logging
 import os
 import re
+import secrets
 import socket
 import tempfile
 from collections import Counter
@@ -55,6 +56,8 @@ def engine(address: str | None) -> Iterator[list[int]]:
                 "py_modules": [str(Path(skinapp.__file__).parent)]
             }  # the code goes along
         else:
+            # Ray listens to the network: whoever calls has to know a word, by default one that it leaves in the user's home.
+            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
             # Not in TMPDIR: the names of sockets may not be long.
             folder = PrivateFolder(Path("/tmp") if os.name == "posix" else None)
             stack.callback(folder.remove)

@@ -1,4 +1,4 @@
-"""The Gradio page. It paints before TensorFlow is loaded, which happens in the background meanwhile."""
+"""The Gradio page. It paints before TensorFlow is loaded, which happens in the background."""
 
 import os
 from pathlib import Path
@@ -37,7 +37,8 @@ def build(engine: Engine) -> gr.Blocks:
 
 
 def launch(page: gr.Blocks, engine: Engine, settings: Settings, uploads: Path) -> None:
-    """Serve the page and the plain routes until the process is told to end. uploads: GRADIO_TEMP_DIR.
+    """Serve the page and the plain routes until the process is told to end, and load the models meanwhile. uploads:
+    GRADIO_TEMP_DIR.
 
     Raises OSError where nobody can listen at the address of the settings.
     """
@@ -69,4 +70,4 @@ def launch(page: gr.Blocks, engine: Engine, settings: Settings, uploads: Path) -
     ledger = Ledger(uploads)
     forget_old_sessions(page)
     empty_folder(page, ledger)
-    server.serve(app, settings, ledger, gradio.stop_event.set)
+    server.serve(app, settings, ledger, engine.load, gradio.stop_event.set)

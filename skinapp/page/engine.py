@@ -1,4 +1,4 @@
-"""Loads TensorFlow and the models in the background, so that the page paints first, and reads photos with them."""
+"""Loads TensorFlow and the models in the background, once the page can be painted, and reads photos with them."""
 
 from __future__ import annotations
 
@@ -29,6 +29,9 @@ if TYPE_CHECKING:  # importing them for real loads TensorFlow
     from skinapp.classifier import Classifier
     from skinapp.reading import Reading
 
+HEAD_START = (
+    0.5  # seconds for whoever waits for the page: importing TensorFlow stops all else again and again
+)
 DECODERS = os.cpu_count() or 1  # photos unpacked at once: each may take 150 MB
 
 
@@ -45,11 +48,12 @@ class Busy(PhotoError):
 
 
 class Engine:
-    """The models on offer, ready or loading. `names`: the default first; `choices`: (title, name). Raises ModelError where there is none."""
+    """The models on offer, which `load` loads. `names`: the default first; `choices`: (title, name). Raises ModelError where there is none."""
 
     def __init__(self, settings: Settings | None = None) -> None:
         folders = model_folders()
         self.settings = settings or Settings()
+        self._folders = folders
         self.names = list(folders)
         self.choices = [(title(folder), name) for name, folder in folders.items()]
         self._classifiers: Future[dict[str, Classifier]] = Future()
@@ -58,7 +62,13 @@ class Engine:
         self._guard = threading.Lock()
         self._inside = 0
         self._seconds_each = 0.1  # between two answers while photos wait; measured as they come
-        threading.Thread(target=self._load, args=(folders,), name="loading", daemon=True).start()
+
+    def load(self) -> None:
+        """Load the models in a thread, soon. To be called once, when the page can be had: importing TensorFlow while it is
+        built would more than double what that takes."""
+        loading = threading.Timer(HEAD_START, self._load)
+        loading.daemon = True
+        loading.start()
 
     @property
     def ready(self) -> bool:
@@ -125,9 +135,9 @@ class Engine:
         """Seconds until half of what waits is likely to be read."""
         return max(1, math.ceil(self._seconds_each * self.settings.waiting / 2))
 
-    def _load(self, folders: dict[str, Path]) -> None:
+    def _load(self) -> None:
         try:
-            self._classifiers.set_result(_load(folders))
+            self._classifiers.set_result(_load(self._folders))
         except Exception as error:  # noqa: BLE001  # whatever it is, there is nothing to serve then
             print(f"skinapp cannot start: {error}", file=sys.stderr, flush=True)
             os._exit(

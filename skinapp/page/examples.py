@@ -64,7 +64,7 @@ def examples_view(shown: list[Example]) -> gr.HTML:
     """Buttons with thumbnails. The event `chosen` brings the example's `number`."""
     value: list[dict[str, Any]] = [
         {
-            "src": data_uri(example.picture((400, 300)).resize(THUMBNAIL, Image.Resampling.BOX), "JPEG"),
+            "src": data_uri(example.picture((192, 144)).resize(THUMBNAIL, Image.Resampling.BOX), "JPEG"),
             "caption": escape(example.caption),
         }
         for example in shown

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from skinapp.service.asgi import App, Message, Receive, Refusal, Scope, Send, address, header
+from skinapp.service.streams import Streams
 from skinapp.service.uploads import Ledger
 
 EVENT_BYTES = 4 * 2**20  # of an event's JSON: photos travel as uploads, not in it
@@ -33,6 +34,7 @@ _WRITE = re.compile(
 )
 _FILE = f"{_API}/file="
 _UPLOAD = f"{_API}/upload"
+_STREAM = f"{_API}/queue/data"
 _EVENT = re.compile(rf"{_API}/(?:queue/join|call|run|api|cancel|reset)(?:/|$)")
 _RESULT = re.compile(rf"{_API}/(?:upload|queue/data|queue/join|call|run|api)(?:/|$)")
 _ONE_S_OWN = re.compile(rf"{_API}/(?:heartbeat|call(?:/v2)?/[^/]+)/([^/]+)$")
@@ -49,6 +51,7 @@ class Guard:
         self.app = app
         self.ledger = ledger
         self.on_space = on_space
+        self._streams = Streams()
         self._told = re.compile(rb'"(' + re.escape(str(ledger.folder).encode()) + rb'/(?:[^"\\]|\\.)+)"')
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,8 +78,11 @@ class Guard:
         if path.startswith(_FILE):
             self._check_file(path.removeprefix(_FILE), owner)
         self._check_session(scope, owner)
+        if path == _STREAM:
+            send = self._streams.noting_the_end(_asked(scope).get("session_hash", [""])[0], send)
         if _EVENT.match(path) and method == "POST":
-            receive = await self._checked(scope, receive, owner)
+            receive, session = await self._checked(scope, receive, owner)
+            send = self._streams.after_the_end(session, send)
         if _RESULT.match(path):
             scope["headers"] = [
                 pair for pair in scope["headers"] if pair[0] != b"accept-encoding"
@@ -94,7 +100,7 @@ class Guard:
 
     def _check_session(self, scope: Scope, owner: str) -> None:
         """Sessions, events and uploads under way that a path or a query names."""
-        asked = parse_qs(scope.get("query_string", b"").decode("latin-1"))
+        asked = _asked(scope)
         named = asked.get("session_hash", []) + [f"upload {name}" for name in asked.get("upload_id", [])]
         own = _ONE_S_OWN.match(scope["path"]) if scope["method"] != "POST" else None
         named += [own.group(1)] if own else []
@@ -125,9 +131,9 @@ class Guard:
         if failed:
             raise Refusal(507, "The server cannot store uploads at the moment: try again in ten minutes.")
 
-    async def _checked(self, scope: Scope, receive: Receive, owner: str) -> Receive:
+    async def _checked(self, scope: Scope, receive: Receive, owner: str) -> tuple[Receive, str]:
         """Reads an event, refuses what it may not name, and hands on what was read: written anew, so that nobody
-        understands it otherwise."""
+        understands it otherwise. Returns its session, too."""
         body = bytearray()
         while True:
             message = await receive()
@@ -161,7 +167,7 @@ class Guard:
         async def replay() -> Message:
             return messages.pop() if messages else await receive()
 
-        return replay
+        return replay, str(event.get("session_hash"))
 
     def _check_values(self, value: Any, owner: str) -> None:
         """Files have to be the client's own uploads; no text may be an address. Takes the addresses out of files."""
@@ -216,6 +222,10 @@ class Guard:
             await send(message)
 
         return setting
+
+
+def _asked(scope: Scope) -> dict[str, list[str]]:
+    return parse_qs(scope.get("query_string", b"").decode("latin-1"))
 
 
 def _token(scope: Scope, name: str) -> str:

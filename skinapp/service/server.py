@@ -28,8 +28,11 @@ def layered(app: App, settings: Settings, ledger: Ledger) -> App:
     return Watch(Headers(Access(Limits(guarded, settings), settings), settings.on_space))
 
 
-def serve(app: App, settings: Settings, ledger: Ledger, ending: Callable[[], None]) -> None:
-    """Serve until SIGTERM or SIGINT, which is raised again afterwards. ending: called in the loop when that begins.
+def serve(
+    app: App, settings: Settings, ledger: Ledger, begun: Callable[[], None], ending: Callable[[], None]
+) -> None:
+    """Serve until SIGTERM or SIGINT, which is raised again afterwards. begun, ending: called in the loop, once requests are
+    answered and when the end begins.
 
     Raises OSError where nobody can listen at the address.
     """
@@ -45,12 +48,15 @@ def serve(app: App, settings: Settings, ledger: Ledger, ending: Callable[[], Non
         forwarded_allow_ips="*" if settings.on_space else None,
     )
     print(f"* Running on http://{settings.host}:{port}", flush=True)
-    _Server(config, ending, ledger).run(sockets=[listening])
+    _Server(config, begun, ending, ledger).run(sockets=[listening])
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, ending: Callable[[], None], ledger: Ledger):
+    def __init__(
+        self, config: uvicorn.Config, begun: Callable[[], None], ending: Callable[[], None], ledger: Ledger
+    ):
         super().__init__(config)
+        self._begun = begun
         self._ending = ending
         self._ledger = ledger
 
@@ -64,6 +70,10 @@ class _Server(uvicorn.Server):
     def _end_at_once(self) -> None:
         shutil.rmtree(self._ledger.folder, ignore_errors=True)
         os._exit(0)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._begun()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._ending()  # Gradio's endless answers, which would be waited for in vain
