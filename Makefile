@@ -83,7 +83,7 @@ $(VENV)/train.done: requirements.txt requirements-train.txt $(VENV)/created.done
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-train.txt
 	@touch $@ $(VENV)/app.done
 
-$(VENV)/test.done: requirements.txt requirements-train.txt requirements-test.txt $(VENV)/created.done
+$(VENV)/test.done: requirements.txt requirements-train.txt requirements-archive.txt requirements-test.txt $(VENV)/created.done
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-test.txt
 	@touch $@ $(VENV)/app.done $(VENV)/train.done
 

@@ -33,7 +33,7 @@ def lines(rounds: int = ROUNDS, counts: tuple[int, ...] = COUNTS) -> Iterator[Li
     with tempfile.TemporaryDirectory() as temporary:
         for count in counts:
             folder, together = Path(temporary, str(count)), min(count, BATCH)
-            _fill(folder, count)
+            fill(folder, count)
             batch = bare_network(classifier, together)
 
             def scored(folder: Path = folder) -> None:
@@ -50,7 +50,8 @@ def lines(rounds: int = ROUNDS, counts: tuple[int, ...] = COUNTS) -> Iterator[Li
         yield compared(f"{what}: all cores' time", scored, bare, rounds, count, count, time.process_time)
 
 
-def _fill(folder: Path, count: int) -> None:
+def fill(folder: Path, count: int) -> None:
+    """Make a folder of JPEGs of coarse noise."""
     folder.mkdir()
     for number in range(count):
         coarse = np.random.default_rng(number).integers(0, 256, (45, 60, 3), dtype=np.uint8)

@@ -19,15 +19,17 @@ AHEAD = 2 * BATCH  # photos decoded or being decoded: one batch waits while anot
 THREADS = min(8, os.cpu_count() or 1)  # a large photo takes 150 MB while it is decoded
 
 
-def read_many(sources: Iterable[Source], classifier: Classifier) -> Iterator[Reading | str]:
+def read_many(
+    sources: Iterable[Source], classifier: Classifier, threads: int = THREADS
+) -> Iterator[Reading | str]:
     """Read photos one after the other. Yields, in order, a Reading for each source, or the sentence of its error.
 
     The numbers are those of `read`. No more than AHEAD photos are held at a time, however many there are, and `sources` is
-    drawn from no faster. Closing the iterator stops the work after the photos in hand.
+    drawn from no faster. threads: that fetch and decode photos. Closing the iterator stops the work after the photos in hand.
     """
     waiting: deque[Future[Prepared | str]] = deque()
     remaining = iter(sources)
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         try:
             while True:
                 for source in islice(remaining, AHEAD - len(waiting)):

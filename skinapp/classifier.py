@@ -4,7 +4,6 @@ A model folder holds `config.json` (everything that the weights need to be used 
 Keras's own serialisation of stock layers) and `weights.npz` (half precision). It is written by `train/` and only read here.
 """
 
-import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass, fields
@@ -26,7 +25,7 @@ from skinapp.dermatoscopic import FILE as GAUSSIAN
 from skinapp.dermatoscopic import Gaussian
 from skinapp.folding import folded
 from skinapp.lesions import BY_CODE, CODES, LesionClass
-from skinapp.models import ModelError
+from skinapp.models import ModelError, checked
 from skinapp.preprocess import RESAMPLING, to_input
 from skinapp.similar import FILE as SIMILAR
 from skinapp.similar import Index
@@ -169,7 +168,7 @@ class Classifier:
         indexed = SIMILAR in self.configuration.sha256
         optional = [*([GAUSSIAN] if fitted else []), *([SIMILAR] if indexed else [])]
         for name in ("network.json", "weights.npz", *optional):
-            _check(self.folder / name, self.configuration.sha256.get(name, ""))
+            checked(self.folder / name, self.configuration.sha256.get(name, ""))
         self.network = _network(self.folder)
         features, logits = self._output(self.configuration.map_layer, "map"), self.network.outputs[0]
         middle = self._output(fitted, "dermatoscopic") if fitted else features  # pooled, and then ignored
@@ -286,17 +285,6 @@ def views(batch: tf.Tensor, number: int) -> tf.Tensor:
 def load(folder: Path) -> Classifier:
     """The classifier of a model folder, loaded once a process. Raises ModelError."""
     return Classifier(folder)
-
-
-def _check(path: Path, sha256: str) -> None:
-    try:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        raise ModelError(f"{path} is missing or cannot be read: restore it from the repository.") from None
-    if found != sha256:
-        raise ModelError(
-            f"{path} is not the file that config.json was written for (sha256 differs): restore both."
-        )
 
 
 def _network(folder: Path) -> keras.Model:

@@ -1,5 +1,6 @@
 """Which model folders there are, without loading TensorFlow."""
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -61,6 +62,31 @@ def sha256(folder: Path) -> str:
     """The sha256 of a model's weights as its configuration has it; empty where it cannot be read."""
     recorded = _read(folder / "config.json").get("sha256", {})
     return str(recorded.get("weights.npz", "")) if isinstance(recorded, dict) else ""
+
+
+def checked(path: Path, sha256: str) -> bytes:
+    """The bytes of a model's file. Raises ModelError where it is missing, or not the one that config.json was written for."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        raise ModelError(f"{path} is missing or cannot be read: restore it from the repository.") from None
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise ModelError(
+            f"{path} is not the file that config.json was written for (sha256 differs): restore both."
+        )
+    return data
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """All that a classifier is loaded from, by name: config.json and the files it names. Raises ModelError."""
+    try:
+        configuration = (folder / "config.json").read_bytes()
+        named = {str(name): str(sha) for name, sha in json.loads(configuration)["sha256"].items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        raise ModelError(f"{folder} is no model folder: it has no readable config.json.") from None
+    if any(Path(name).name != name for name in named):
+        raise ModelError(f"{folder}: config.json names files outside the folder.")
+    return {"config.json": configuration} | {name: checked(folder / name, sha) for name, sha in named.items()}
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -147,6 +147,8 @@ def _read(path: Path, limits: Limits) -> bytes:
         raise PhotoError(
             f"This file cannot be opened ({error.strerror}): check its name and rights."
         ) from None
+    except ValueError:  # a list of names may hold what no file can be called
+        raise PhotoError("This is no file's name: check the list that it comes from.") from None
 
 
 def _decode(data: bytes, kind: str, enough: int | None, limits: Limits) -> Image.Image:

@@ -77,45 +77,50 @@ def _refuse(sentence: str) -> bytes:
     raise PhotoError(sentence)
 
 
-def _refused(name: str, sentence: str) -> Source:
+def refused(name: str, sentence: str) -> Source:
+    """A source that is not read, and why."""
     return Source(printable(name), partial(_refuse, sentence))
 
 
-def _hidden(parts: Iterable[str]) -> bool:
+def hidden(parts: Iterable[str]) -> bool:
+    """Whether a file is left out because of what it or a folder on its way is called."""
     return any(part.startswith(".") or part.lower() in LEFT_OUT for part in parts)
 
 
 def _folder(folder: Path) -> Iterator[Source]:
     unreadable: list[OSError] = []
     for place, folders, files in os.walk(folder, onerror=unreadable.append):
-        folders[:] = sorted(name for name in folders if not _hidden([name]))
+        folders[:] = sorted(name for name in folders if not hidden([name]))
         for name in sorted(files):
             path = Path(place, name)
-            if _hidden([name]):
+            if hidden([name]):
                 continue
             if path.suffix.lower() == ".zip":
-                yield _refused(
+                yield refused(
                     str(path), "An archive inside a folder is not opened: name it itself, or unpack it."
                 )
             else:
                 yield file_source(path)
     for error in unreadable:
-        yield _refused(
+        yield refused(
             str(error.filename), f"This folder cannot be opened ({error.strerror}): check its rights."
         )
 
 
 class _ArchiveFile(io.FileIO):
     """An archive's file. `zipfile` reads the list of contents in one piece, as long as the archive says it is, and makes an
-    object of every entry: a list longer than MOST_FILES names need is not read at all. `most`: bytes of one piece."""
+    object of every entry: a list longer than so many names need is not read at all. `most`: bytes of one piece."""
 
-    most = ENTRY * MOST_FILES
+    def __init__(self, path: Path, most_files: int):
+        super().__init__(path)
+        self.most = ENTRY * most_files
+        self._most_files = most_files
 
     def read(self, size: int | None = -1, /) -> bytes:  # type: ignore[override]  # a plain file has always an answer
         if size is None or size < 0:
             size = max(0, os.fstat(self.fileno()).st_size - self.tell())
         if size > self.most:
-            raise PhotoError(_too_many())
+            raise PhotoError(_too_many(self._most_files))
         return super().read(size) or b""
 
     def __del__(self) -> None:
@@ -125,18 +130,19 @@ class _ArchiveFile(io.FileIO):
 class _Archive:
     """An open archive, and how much of it has been unpacked. Safe to use from several threads."""
 
-    def __init__(self, path: Path):
-        file = _ArchiveFile(path)
+    def __init__(self, path: Path, most_files: int, most_bytes: int):
+        file = _ArchiveFile(path, most_files)
         self.zip = zipfile.ZipFile(file)
         file.most = MOST_BYTES + 1
+        self._most = most_bytes
         self._unpacked = 0
         self._lock = threading.Lock()
 
     def read(self, member: zipfile.ZipInfo) -> bytes:
         """The member's bytes. Raises PhotoError."""
         with self._lock:
-            if self._unpacked > MOST_ARCHIVE_BYTES:
-                raise PhotoError(_too_much())
+            if self._unpacked > self._most:
+                raise PhotoError(_too_much(self._most))
         try:
             with self.zip.open(member) as file:
                 # Never more than the archive claims, nor than is allowed, whatever it claims.
@@ -147,8 +153,8 @@ class _Archive:
             raise PhotoError("This file is damaged inside its archive: pack it again.") from None
         with self._lock:
             self._unpacked += len(data)
-            if self._unpacked > MOST_ARCHIVE_BYTES:
-                raise PhotoError(_too_much())
+            if self._unpacked > self._most:
+                raise PhotoError(_too_much(self._most))
         if len(data) > MOST_BYTES:
             raise PhotoError(_too_heavy())
         if data.startswith((ARCHIVE, EMPTY_ARCHIVE)):
@@ -156,36 +162,41 @@ class _Archive:
         return data
 
 
-def archive_sources(path: Path, name: str | None = None) -> Iterator[Source]:
-    """The photos of a ZIP archive, by name. name: as its owner knows it, where it is not the file's."""
+def archive_sources(
+    path: Path, name: str | None = None, most_files: int | None = None, most_bytes: int | None = None
+) -> Iterator[Source]:
+    """The photos of a ZIP archive, by name. name: as its owner knows it, where it is not the file's; most_files, most_bytes: of
+    the whole archive, packed and again unpacked, where they are not MOST_FILES and MOST_ARCHIVE_BYTES."""
     called = name or path.name
+    most_files = MOST_FILES if most_files is None else most_files
+    most_bytes = MOST_ARCHIVE_BYTES if most_bytes is None else most_bytes
     try:
-        if path.stat().st_size > MOST_ARCHIVE_BYTES:
-            raise PhotoError(_too_much())
-        archive = _Archive(path)
+        if path.stat().st_size > most_bytes:
+            raise PhotoError(_too_much(most_bytes))
+        archive = _Archive(path, most_files, most_bytes)
         # As if it were on Windows, where both slashes part names and drives have letters.
         members = [
             (member, PureWindowsPath(member.filename))
             for member in archive.zip.infolist()
             if not member.is_dir()
         ]
-        if len(members) > MOST_FILES:
-            raise PhotoError(_too_many())
-        if sum(member.file_size for member, _ in members) > MOST_ARCHIVE_BYTES:
-            raise PhotoError(_too_much())
+        if len(members) > most_files:
+            raise PhotoError(_too_many(most_files))
+        if sum(member.file_size for member, _ in members) > most_bytes:
+            raise PhotoError(_too_much(most_bytes))
     except PhotoError as error:
-        yield _refused(called, str(error))
+        yield refused(called, str(error))
         return
     except Exception:  # noqa: BLE001  # as above
-        yield _refused(called, "This archive is damaged or cut short: pack or copy it again.")
+        yield refused(called, "This archive is damaged or cut short: pack or copy it again.")
         return
     for member, place in sorted(members, key=lambda both: both[1].parts):
         escapes = bool(place.drive or place.root or ".." in place.parts)
-        if not escapes and _hidden(place.parts):
+        if not escapes and hidden(place.parts):
             continue
         reason = "Its name points outside the archive: pack it again." if escapes else _unsuitable(member)
         shown = f"{called}/{member.filename}"
-        yield _refused(shown, reason) if reason else Source(printable(shown), partial(archive.read, member))
+        yield refused(shown, reason) if reason else Source(printable(shown), partial(archive.read, member))
 
 
 def _unsuitable(member: zipfile.ZipInfo) -> str:
@@ -204,9 +215,9 @@ def _too_heavy() -> str:
     return f"This file is larger than {MOST_BYTES // 2**20} MB: save the photo as a smaller JPEG."
 
 
-def _too_many() -> str:
-    return f"This archive holds more than {MOST_FILES} files: split it."
+def _too_many(most: int) -> str:
+    return f"This archive holds more than {most} files: split it."
 
 
-def _too_much() -> str:
-    return f"This archive holds more than {MOST_ARCHIVE_BYTES // 2**20} MB: split it."
+def _too_much(most: int) -> str:
+    return f"This archive holds more than {most // 2**20} MB: split it."

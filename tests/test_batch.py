@@ -9,6 +9,7 @@ import time
 import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from skinapp.models import default_model
 from skinapp.preprocess import PhotoError
 from skinapp.reading import Reading, read
 from skinapp.rows import COLUMNS, CsvTable, Row
-from skinapp.sources import Source, file_source, gather
+from skinapp.sources import Source, archive_sources, file_source, gather
 
 SIZE = (130, 110)
 
@@ -276,13 +277,11 @@ def test_a_bomb_that_lies_about_its_size_is_not_unpacked(tmp_path: Path) -> None
     assert time.process_time() - started < 1
 
 
-def test_unpacked_bytes_are_counted_over_the_whole_archive(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unpacked_bytes_are_counted_over_the_whole_archive(tmp_path: Path) -> None:
     path = archive(tmp_path / "x.zip", {f"{i}.jpg": bytes(400_000) for i in range(4)})
-    found = list(gather([path]))  # judged by headers under the usual limit
-    monkeypatch.setattr(sources, "MOST_ARCHIVE_BYTES", 10**6)
-    assert [bool(outcome(source)) for source in found] == [False, False, True, True]
+    opened = sources._Archive(path, most_files=4, most_bytes=10**6)
+    members = [Source(member.filename, partial(opened.read, member)) for member in opened.zip.infolist()]
+    assert [bool(outcome(source)) for source in members] == [False, False, True, True]
 
 
 def test_an_archive_of_too_many_files_is_one_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,10 +289,11 @@ def test_an_archive_of_too_many_files_is_one_row(tmp_path: Path, monkeypatch: py
     path = archive(tmp_path / "crowd.zip", {f"{i}.jpg": b"" for i in range(6)})
     assert "more than 5 files" in outcomes(path)["crowd.zip"]
     assert len(outcomes(archive(tmp_path / "few.zip", {f"{i}.jpg": b"" for i in range(5)}))) == 5
+    assert len(list(archive_sources(tmp_path / "crowd.zip", most_files=6))) == 6, "where they are one's own"
 
 
 def test_a_long_list_of_contents_is_not_even_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources._ArchiveFile, "most", 10_000)
+    monkeypatch.setattr(sources, "MOST_FILES", 20)
     path = archive(tmp_path / "crowd.zip", {f"{i}.jpg": b"" for i in range(300)})
     made: list[str] = []
     monkeypatch.setattr(zipfile, "ZipInfo", lambda *args: made.append("entry"))

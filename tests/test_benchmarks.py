@@ -1,12 +1,16 @@
 """The benchmarks run, and the table says what was measured. Their figures are nobody's concern here."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
-from benchmarks import batches, folder, photo, start
+from benchmarks import archive, batches, folder, photo, start
 from benchmarks.table import Line, command, compared
+from skinapp.archive.workers import BLOCK
 from skinapp.saliency_methods import METHODS
 
 # Answers as the app does: not at once, and busy at first.
@@ -109,3 +113,23 @@ def test_the_command_prints_a_table(
     monkeypatch.setenv("SKINAPP_MODEL", "/nowhere")
     assert command("doc") == 2
     assert "SKINAPP_MODEL" in capsys.readouterr().err
+
+
+def test_an_archive_s_cost_follows_from_its_rate(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = iter(range(1000))
+
+    def score(lines: list[str], missing: list[range], *_: object) -> Iterator[pa.Table]:
+        for _block in range(0, len(lines), BLOCK):
+            yield pa.table({"number": range(BLOCK)})
+
+    monkeypatch.setattr(archive, "engine", lambda address: nullcontext([8]))
+    monkeypatch.setattr(archive, "score", score)
+    monkeypatch.setattr(archive, "bare_rate", lambda model: 128.0)
+    monkeypatch.setattr(archive.time, "perf_counter", lambda: next(clock))
+    assert archive.main(["--photos", str(6 * BLOCK), "--workers", "2", "--price", "0.1"]) == 0
+    written = capsys.readouterr().out
+    assert "all processors: 128.0 photos/s" in written
+    # A block of 64 a second: 15,625 seconds for a million, on eight processors.
+    assert "| 2 | 4 | 1 s | 64.0 | 50% | 35 | 3.47 |" in written

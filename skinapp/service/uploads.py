@@ -21,10 +21,13 @@ LOCK = ".lock"  # held for as long as the process lives: a folder whose lock is 
 
 
 class PrivateFolder:
-    """A temporary folder that only this user can enter. It goes with `remove`, or when skinapp next starts after a crash."""
+    """A temporary folder that only this user can enter. It goes with `remove`, or when skinapp next starts after a crash.
 
-    def __init__(self) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
+    parent: where it is made, by default where the system's temporary files go.
+    """
+
+    def __init__(self, parent: Path | None = None) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent)).resolve()
         if sys.platform != "win32":
             _remove_orphans(self.path.parent)
             unlocked = self.path / f"{LOCK}-open"
