@@ -6,7 +6,7 @@ python -m benchmarks.service      # half a minute on two cores; many clients at 
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.load import classify, connect, drawn_photos, metric
@@ -27,12 +27,12 @@ def lines(rounds: int = ROUNDS) -> Iterator[Line]:
         running_process(Path(folder, "log.txt")) as (address, _),
     ):
         wait_until_ready(address)
-        yield from round_trips(address, rounds)
+        yield from round_trips(address, drawn_photos(), rounds)
 
 
-def round_trips(address: str, rounds: int) -> Iterator[Line]:
-    """Send photos to a running app, one after the other, in turns with a run of the bare network here."""
-    bare, photos, connection = bare_network(load(default_model())), drawn_photos(), connect(address)
+def round_trips(address: str, photos: Sequence[bytes], rounds: int) -> Iterator[Line]:
+    """Send JPEGs to a running app, one after the other, in turns with a run of the bare network here."""
+    bare, connection = bare_network(load(default_model())), connect(address)
     bare()
     alone: list[float] = []
     whole: list[float] = []
