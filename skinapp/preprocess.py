@@ -143,12 +143,14 @@ def _read(path: Path, limits: Limits) -> bytes:
         with path.open("rb") as file:
             limits.check_bytes(os.fstat(file.fileno()).st_size)
             return file.read(limits.most_bytes + 1)
+    except PhotoError:
+        raise
+    except ValueError:  # a list of names may hold what no file can be called
+        raise PhotoError("This is no file's name: check the list that it comes from.") from None
     except OSError as error:
         raise PhotoError(
             f"This file cannot be opened ({error.strerror}): check its name and rights."
         ) from None
-    except ValueError:  # a list of names may hold what no file can be called
-        raise PhotoError("This is no file's name: check the list that it comes from.") from None
 
 
 def _decode(data: bytes, kind: str, enough: int | None, limits: Limits) -> Image.Image:

@@ -377,7 +377,10 @@ def test_a_photo_that_ends_its_worker_each_time_is_left_and_all_others_are_score
 
 
 def test_an_interrupted_command_says_so_and_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
 ) -> None:
     scored: list[int] = []
 
@@ -391,6 +394,8 @@ def test_an_interrupted_command_says_so_and_goes_on(
 
     monkeypatch.setattr(workers, "engine", lambda address: nullcontext([2]))
     monkeypatch.setattr(workers, "score", interrupted)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # pytest-xdist's processes ignore it
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     out = tmp_path / "out"
     arguments = [
         str(write(tmp_path / "photos", [f"{n}.jpg" for n in range(5)])),

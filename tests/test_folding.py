@@ -30,7 +30,7 @@ def assert_same(network: keras.Model, other: keras.Model, pictures: np.ndarray) 
     ours = keras.tree.flatten(other(pictures, training=False))
     for one, two in zip(theirs, ours, strict=True):
         scale = float(np.abs(one).max())
-        np.testing.assert_allclose(np.asarray(two) / scale, np.asarray(one) / scale, atol=1e-5)
+        np.testing.assert_allclose(np.asarray(two) / scale, np.asarray(one) / scale, atol=1e-4)
 
 
 def test_the_shipped_network_s_outputs_are_the_same() -> None:
