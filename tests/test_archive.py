@@ -434,7 +434,7 @@ def cluster() -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     temporary = tempfile.mkdtemp(dir="/tmp")  # sockets' names may not be long
-    node = {"num_cpus": 1, "object_store_memory": workers.STORE, "include_dashboard": False}
+    node = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args=node | {"temp_dir": temporary})
     cluster.add_node(**node)
     yield cluster

@@ -1,12 +1,13 @@
 """Which model folders are on offer, what they are called, and what is said where there is none."""
 
+import hashlib
 import json
 from pathlib import Path
 
 import pytest
 
 from skinapp import models
-from skinapp.models import ModelError, default_model, model_folder, model_folders, title
+from skinapp.models import ModelError, default_model, files, model_folder, model_folders, title
 
 
 @pytest.fixture
@@ -131,3 +132,25 @@ def test_perfect_figures_keep_their_one(tmp_path: Path) -> None:
     perfect = {"cross_fitted": {"balanced_accuracy": 1.0, "macro_auc": 0.999}}
     folder = write(tmp_path / "own", {"input_size": 94}, perfect)
     assert title(folder) == "own, 94 px (balanced accuracy 1.00, AUC 1.00)"
+
+
+def test_the_files_of_a_model_are_those_that_it_names_and_no_others(tmp_path: Path) -> None:
+    weights = b"weights"
+    named = {"weights.npz": hashlib.sha256(weights).hexdigest()}
+    folder = write(tmp_path / "own", {"sha256": named}, metrics={})
+    with pytest.raises(ModelError, match="missing"):
+        files(folder)
+    (folder / "weights.npz").write_bytes(weights)
+    assert files(folder) == {
+        "config.json": (folder / "config.json").read_bytes(),
+        "weights.npz": weights,
+    }
+    (folder / "weights.npz").write_bytes(b"others")
+    with pytest.raises(ModelError, match="sha256 differs"):
+        files(folder)
+
+
+@pytest.mark.parametrize("configuration", [[], {}, {"sha256": []}, {"sha256": {"../weights.npz": "0"}}])
+def test_the_files_of_no_model_are_refused(configuration: object, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="config.json"):
+        files(write(tmp_path / "own", configuration))

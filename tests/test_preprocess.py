@@ -341,6 +341,7 @@ def test_fault_is_one_quick_sentence(fault: str) -> None:
         (lambda folder: folder, "directory"),
         (lambda folder: str(folder / "missing.jpg"), "No such file"),
         (lambda folder: folder / ("x" * 300 + ".jpg"), "too long"),
+        (lambda folder: folder / "\0.jpg", "no file's name"),
     ],
 )
 def test_path_that_cannot_be_opened(make: Callable[[Path], Any], word: str, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ArchiveError, ModelError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
-    except (KeyboardInterrupt, SystemExit):  # Ray turns SIGTERM into the latter
+    except KeyboardInterrupt:  # SIGTERM, too, while workers are at it
         print(f"\nStopped. The same command goes on with {options.out}.", file=sys.stderr)
         return 130
 

@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import secrets
+import signal
 import socket
 import tempfile
 from collections import Counter
@@ -32,7 +33,9 @@ from skinapp.service.uploads import PrivateFolder
 from skinapp.sources import Source
 
 BLOCK = 64  # photos that a worker gets at once: some seconds' work, and whole batches of the network
-STORE = 128 * 2**20  # bytes of memory for what goes between processes of one machine: names and numbers
+STORE = (
+    512 * 2**20
+)  # bytes of memory at most for what goes between processes of one machine: some 150 a photo
 ANSWERS_WITHIN = 10.0  # seconds, a cluster's head
 THREADS = 4  # a processor, to fetch and decode: most of them wait for a disk or a network
 
@@ -52,9 +55,7 @@ def engine(address: str | None) -> Iterator[list[int]]:
         stack.enter_context(redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
         if address:
             _check(address)
-            options["runtime_env"] = {
-                "py_modules": [str(Path(skinapp.__file__).parent)]
-            }  # the code goes along
+            options["runtime_env"] = {"py_modules": [str(Path(skinapp.__file__).parent)]}  # sent along
         else:
             # Ray listens to the network: whoever calls has to know a word, by default one that it leaves in the user's home.
             os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
@@ -67,12 +68,14 @@ def engine(address: str | None) -> Iterator[list[int]]:
                 "_temp_dir": str(folder.path),
             }
         stack.callback(ray.shutdown)
+        stack.callback(signal.signal, signal.SIGTERM, signal.getsignal(signal.SIGTERM) or signal.SIG_DFL)
         try:
             with _silence():
                 ray.init(address=address or "local", **options)
         except (ConnectionError, RuntimeError, ValueError) as error:
             where = f"The Ray cluster {address} cannot be used" if address else "Ray does not start"
             raise ArchiveError(f"{where}: {_said(error)}") from None
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # Ray's own prints and aborts
         yield [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
 
 
