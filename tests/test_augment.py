@@ -16,7 +16,10 @@ from train.augment import (
     augment,
     coarsened,
     colour,
+    compressed,
+    degraded,
     mix,
+    moved,
     noisy,
     sharpen_or_blur,
     smooth,
@@ -246,7 +249,35 @@ def test_noise_differs_from_picture_to_picture_and_stays_within_its_strength() -
     np.testing.assert_array_equal(noisy(grey, STILL, seed()), grey)
 
 
-def test_roughness_leaves_the_other_draws_as_they_are() -> None:
-    plain, _ = augment(*drawn(), SIZE, replace(Augmentation(), mixed=0.0), seed())
-    rough, _ = augment(*drawn(), SIZE, replace(Augmentation(), mixed=0.0, noise=2.0), seed())
-    assert 0 < np.abs(np.asarray(plain) - np.asarray(rough)).mean() < 2
+def test_motion_smears_along_one_line_and_keeps_the_mean() -> None:
+    point = np.zeros((64, SIZE, SIZE, 3), np.float32)
+    point[:, SIZE // 2, SIZE // 2] = 255
+    images = np.asarray(moved(tf.constant(point), replace(STILL, motion=0.5), seed(3)))
+    smeared = images.max(axis=(1, 2, 3)) < 200
+    assert 16 < smeared.sum() < 48
+    np.testing.assert_array_equal(images[~smeared], point[~smeared])
+    np.testing.assert_allclose(images.sum(axis=(1, 2)), 255, rtol=1e-3)
+    y, x = np.nonzero(images[smeared][0, ..., 0])
+    across, along = np.sqrt(np.linalg.eigvalsh(np.cov(y, x)))
+    assert along > 1.5 * across
+    assert np.hypot(y - SIZE // 2, x - SIZE // 2).max() <= SIZE / 20 * 1.5
+
+
+def test_compression_takes_a_share_of_the_pictures_each_in_its_own_quality() -> None:
+    draws = np.random.default_rng(0).uniform(0, 255, (1, SIZE, SIZE, 3)).astype(np.float32)
+    images = np.asarray(compressed(tf.constant(np.repeat(draws, 64, 0)), replace(STILL, jpeg=0.5), seed()))
+    lost = np.abs(images - draws).mean(axis=(1, 2, 3))
+    assert 16 < (lost > 1).sum() < 48 and not lost[lost <= 1].any()
+    assert len(np.unique(lost[lost > 1])) > 10
+    assert images.min() >= 0 and images.max() <= 255
+
+
+def test_only_the_asked_damage_is_done_and_by_the_seed_alone() -> None:
+    pictures, _ = augment(*drawn(), SIZE, Augmentation(), seed())
+    np.testing.assert_array_equal(degraded(pictures, Augmentation(), seed()), pictures)
+    for name in ("coarse", "motion", "jpeg", "noise"):
+        settings = replace(Augmentation(), **{name: 2.0 if name == "noise" else 1.0})
+        once, again, other = (np.asarray(degraded(pictures, settings, seed(n))) for n in (1, 1, 2))
+        np.testing.assert_array_equal(once, again)
+        assert 0 < np.abs(once - pictures).mean() < 20, name
+        assert np.abs(once - other).max() > 0, name

@@ -25,6 +25,8 @@ class Augmentation:
     coarse: float = 0.0  # share of pictures reduced to fewer pixels and enlarged again
     coarsest: float = 0.42  # pixels a side left of one: 94 of 224
     noise: float = 0.0  # largest standard deviation, in grey levels; most pictures get far less
+    motion: float = 0.0  # share of pictures blurred along a line
+    jpeg: float = 0.0  # share of pictures compressed by JPEG, of quality 10 to 80
     mixed: float = 0.5  # share of pictures mixed with another one: half mix-up, half CutMix
     mixup_alpha: float = 0.4  # arXiv:1710.09412
     label_smoothing: float = 0.05
@@ -38,12 +40,24 @@ def augment(
     images = turn_and_crop(pictures, size, settings, seeds[0])
     images = sharpen_or_blur(images, seeds[1])
     images = colour(images, settings, seeds[2])
-    if (
-        settings.coarse or settings.noise
-    ):  # their seeds are apart, so that runs without them stay as they were
-        seeds += tf.unstack(tf.random.split(seeds[2] + 1, 2))
-        images = noisy(coarsened(images, settings, seeds[4]), settings, seeds[5])
     return mix(images, smooth(labels, settings.label_smoothing), settings, seeds[3])
+
+
+def degraded(images: tf.Tensor, settings: Augmentation, seed: tf.Tensor) -> tf.Tensor:
+    """What a photo suffers on its way, its labels unharmed: lost pixels, motion, noise, compression.
+
+    float32 (N, S, S, 3) in [0, 255], unchanged in shape.
+    """
+    seeds = tf.unstack(tf.random.split(seed, 4))
+    for share, way, own in zip(
+        (settings.coarse, settings.motion, settings.noise, settings.jpeg),
+        (coarsened, moved, noisy, compressed),
+        seeds,
+        strict=True,
+    ):
+        if share:
+            images = way(images, settings, own)
+    return images
 
 
 def smooth(labels: tf.Tensor, amount: float) -> tf.Tensor:
@@ -130,6 +144,44 @@ def noisy(images: tf.Tensor, settings: Augmentation, seed: tf.Tensor) -> tf.Tens
     strength = tf.random.stateless_uniform([tf.shape(images)[0], 1, 1, 1], seeds[0]) ** 3 * settings.noise
     grain = tf.random.stateless_normal(tf.shape(images), seeds[1])
     return tf.clip_by_value(images + strength * grain, 0, 255)
+
+
+def moved(images: tf.Tensor, settings: Augmentation, seed: tf.Tensor) -> tf.Tensor:
+    """Blur a share of the batch along a line, the same for all, of at most a tenth of a side.
+
+    float32 (N, S, S, 3) in [0, 255], unchanged in shape.
+    """
+    seeds = tf.unstack(tf.random.split(seed, 3))
+    half = images.shape[1] // 20
+    angle = tf.random.stateless_uniform([], seeds[0], 0, math.pi)
+    length = tf.random.stateless_uniform([], seeds[1], 1, half + 0.5)  # from its middle
+    y, x = tf.unstack(
+        tf.cast(tf.stack(tf.meshgrid(*[tf.range(-half, half + 1)] * 2, indexing="ij")), tf.float32)
+    )
+    along, across = x * tf.cos(angle) + y * tf.sin(angle), y * tf.cos(angle) - x * tf.sin(angle)
+    line = tf.nn.relu(1 - tf.abs(across)) * tf.clip_by_value(length - tf.abs(along) + 0.5, 0, 1)
+    kernel = tf.tile((line / tf.reduce_sum(line))[:, :, None, None], [1, 1, 3, 1])
+    padded = tf.pad(images, [[0, 0], [half, half], [half, half], [0, 0]], "REFLECT")
+    blurred = tf.nn.depthwise_conv2d(padded, kernel, [1, 1, 1, 1], "VALID")
+    chosen = tf.random.stateless_uniform([tf.shape(images)[0], 1, 1, 1], seeds[2]) < settings.motion
+    return tf.where(chosen, blurred, images)
+
+
+def compressed(images: tf.Tensor, settings: Augmentation, seed: tf.Tensor) -> tf.Tensor:
+    """Compress a share of the batch by JPEG, each picture in its own quality. float32 (N, S, S, 3) in [0, 255]."""
+    seeds = tf.unstack(tf.random.split(seed, 2))
+    count = tf.shape(images)[0]
+    chosen = tf.random.stateless_uniform([count], seeds[0]) < settings.jpeg
+    quality = tf.random.stateless_uniform([count], seeds[1], 10, 81, tf.int32)
+
+    def one(picture: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        image, chosen, quality = picture
+        return tf.cond(
+            chosen, lambda: tf.image.adjust_jpeg_quality(image / 255, quality) * 255, lambda: image
+        )
+
+    done = tf.map_fn(one, (images, chosen, quality), fn_output_signature=tf.TensorSpec(images.shape[1:]))
+    return tf.ensure_shape(done, images.shape)
 
 
 def mix(

@@ -22,7 +22,7 @@ from skinapp.classifier import Classifier, load, probabilities
 from skinapp.evaluation import macro_auc
 from skinapp.lesions import CODES
 from skinapp.preprocess import open_photo, to_pixels
-from train.augment import Augmentation, augment
+from train.augment import Augmentation, augment, degraded
 from train.calibrate import fit_temperature
 from train.dataset import Dataset, DatasetError
 from train.networks import CnnSettings, EfficientNetLiteSettings, build
@@ -48,7 +48,7 @@ class Settings:
     )
     teachers: tuple[str, ...] = ()  # model folders whose averaged probabilities are part of what is learned
     taught: float = 0.7  # share of the teachers' word in the labels, where there are teachers
-    teachers_size: int = 176  # pixels a side of what teachers for larger pictures than `size` see
+    teachers_size: int = 176  # pixels a side that a teacher sees at most
     resampling: str = "bicubic"  # the filter whose sharpness is nearest to that of the augmented pictures
     intermediate: int = 160  # pixels a side of what augmentation cuts from: then about as sharp as the input
     epochs: int = 20
@@ -80,11 +80,11 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Teacher:
-    """A finished network. `larger`: it sees more pixels than the one that learns; `shift`: float (7,), what its logits
-    lack to presume the class mix that training draws."""
+    """A finished network. `size`: pixels a side of what it sees; `shift`: float (7,), what its logits lack to presume the
+    class mix that training draws."""
 
     network: keras.Model
-    larger: bool
+    size: int
     shift: np.ndarray
 
 
@@ -128,7 +128,7 @@ class Trainer:
         if settings.frozen_from:
             self._freeze_as(load(Path(settings.frozen_from)))
         self.teachers = [self._teacher(load(Path(folder))) for folder in settings.teachers]
-        self.drawn_size = settings.teachers_size if self.teachers else self.training_size
+        self.drawn_size = max([self.training_size, *(teacher.size for teacher in self.teachers)])
         self.averaged.set_weights(self.network.get_weights())
         self.best = self.averaged.get_weights()
         self.step = tf.function(self._step, jit_compile=False)
@@ -177,8 +177,8 @@ class Trainer:
         return epoch
 
     def batches(self, epoch: int) -> tf.data.Dataset:
-        """This worker's share of the epoch's augmented batches: float32 (share, size, size, 3), as large as the teachers see
-        them where there are some, and float32 (share, 7)."""
+        """This worker's share of the epoch's augmented batches: float32 (share, size, size, 3), as large as anyone sees
+        them, a teacher or the one that learns, and float32 (share, 7)."""
         order = np.split(self._order(epoch), self.workers.count, axis=1)[self.workers.index]
         pictures, labels = self.pictures, tf.one_hot(self.labels, len(CODES))
 
@@ -321,30 +321,31 @@ class Trainer:
         return order.reshape(self.steps, self.settings.batch)
 
     def _teacher(self, model: Classifier) -> Teacher:
-        larger = model.configuration.input_size > self.settings.size
-        size = self.settings.teachers_size if larger else self.training_size
+        # Larger than the one that learns, or smaller, in the same proportion as at prediction.
+        in_proportion = round(model.configuration.input_size * self.training_size / self.settings.size)
+        size = min(in_proportion, max(self.settings.teachers_size, self.training_size))
         network = keras.models.clone_model(model.network, input_tensors=keras.Input((size, size, 3)))
         network.set_weights(model.network.get_weights())
-        return Teacher(network, larger, np.log(self.drawn / np.asarray(model.configuration.prior)))
+        return Teacher(network, size, np.log(self.drawn / np.asarray(model.configuration.prior)))
 
     def _learn_from_teachers(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The same pictures in the network's own size, and labels mixed with what the teachers say of these very pictures,
         mixed ones included ("patient and consistent": Beyer 2022, arXiv:2106.05237)."""
-        reduced = tf.image.resize(images, [self.training_size] * 2, method="bicubic", antialias=True)
-        reduced = tf.clip_by_value(reduced, 0, 255)
         told = tf.add_n(
             [
-                tf.nn.softmax(
-                    teacher.network(images if teacher.larger else reduced, training=False) + teacher.shift
-                )
+                tf.nn.softmax(teacher.network(_reduced(images, teacher.size), training=False) + teacher.shift)
                 for teacher in self.teachers
             ]
         ) / len(self.teachers)
-        return reduced, (1 - self.settings.taught) * labels + self.settings.taught * told
+        labels = (1 - self.settings.taught) * labels + self.settings.taught * told
+        return _reduced(images, self.training_size), labels
 
     def _step(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         if self.teachers:
             images, labels = self._learn_from_teachers(images, labels)
+        # After the teachers, whose word on a picture that is unharmed is worth more.
+        number = tf.cast(self.optimizer.iterations, tf.int32) * self.workers.count + self.workers.index
+        images = degraded(images, self.settings.augmentation, tf.stack([self.settings.seed, number]))
         own = self.workers.strategy.run(self._loss_and_gradients, (images, labels))
         loss, *gradients = self.workers.mean(own)
         self.optimizer.apply(gradients, self.network.trainable_variables)
@@ -373,6 +374,13 @@ def _scaled(settings: Settings, size: int) -> CnnSettings | EfficientNetLiteSett
     network = settings.network
     enlarged = network.training_enlarge_to or round(network.enlarge_to * size / settings.size)
     return replace(network, enlarge_to=enlarged)
+
+
+def _reduced(images: tf.Tensor, size: int) -> tf.Tensor:
+    """float32 (N, S, S, 3) in [0, 255] -> float32 (N, size, size, 3) in [0, 255]."""
+    if images.shape[1] == size:
+        return images
+    return tf.clip_by_value(tf.image.resize(images, [size, size], method="bicubic", antialias=True), 0, 255)
 
 
 def _rounded_shares(shares: np.ndarray, total: int) -> np.ndarray:
