@@ -30,7 +30,7 @@ from skinapp.preprocess import RESAMPLING, to_input
 from skinapp.similar import FILE as SIMILAR
 from skinapp.similar import Index
 
-FORMAT = 2  # of the model folder; a folder of another format is refused
+FORMAT = 3  # of the model folder; a folder of another format is refused
 BATCH = 16  # photos at once when many are scored: times eight views, what two cores digest best
 
 
@@ -39,7 +39,7 @@ class Configuration:
     """`config.json`: how the weights beside it are to be used.
 
     `prior` is the class mix that softmax of the logits presumes (that of the training photos, in the order of `classes`).
-    The probabilities shown are softmax(logits / temperature - tau * log(prior)): tau 0 presumes that mix, 1 presumes
+    The probabilities shown are softmax((logits - tau * log(prior)) / temperature): tau 0 presumes that mix, 1 presumes
     seven classes that are equally frequent. `views` mirrored and turned copies are averaged (1, 2, 4 or 8).
     `set_thresholds` (one a class) and `operating_points` are what `skinapp.decision` needs; the sets hold the right class
     with probability `set_coverage`. `dermatoscopic_layer` is the layer whose pooled output tells dermatoscopic photos from
@@ -119,8 +119,11 @@ class Configuration:
 
 
 def probabilities(logits: np.ndarray, temperature: float, tau: float, prior: np.ndarray) -> np.ndarray:
-    """softmax(logits / temperature - tau * log(prior)). float (..., 7) -> float64 (..., 7), sums 1."""
-    adjusted = np.asarray(logits, np.float64) / temperature - tau * np.log(prior)
+    """softmax((logits - tau * log(prior)) / temperature). float (..., 7) -> float64 (..., 7), sums 1.
+
+    The prior comes first, so that tau alone decides which class is named, and temperature how surely.
+    """
+    adjusted = (np.asarray(logits, np.float64) - tau * np.log(prior)) / temperature
     exponentials = np.exp(adjusted - adjusted.max(axis=-1, keepdims=True))
     return exponentials / exponentials.sum(axis=-1, keepdims=True)
 

@@ -40,7 +40,7 @@ def test_probabilities_follow_the_configuration(model_folder: Path) -> None:
     logits = np.mean([classifier.network(one.copy(), training=False)[0] for one in turned], axis=0)
     configuration = classifier.configuration
     expected = tf.nn.softmax(
-        logits / configuration.temperature - configuration.tau * np.log(configuration.prior)
+        (logits - configuration.tau * np.log(configuration.prior)) / configuration.temperature
     )
     prediction = classifier(photo)
     np.testing.assert_allclose(prediction.probabilities, expected, atol=1e-5)
@@ -82,6 +82,9 @@ def test_prior_and_temperature_mean_what_they_say() -> None:
     np.testing.assert_allclose(probabilities(np.log(prior), 1.0, 0.0, prior), prior)
     hot = probabilities(np.array([1000.0, 0, 0, 0, 0, 0, 0]), 0.1, 0.0, prior)
     assert np.isfinite(hot).all()
+    logits = np.random.default_rng(0).normal(size=(200, 7))
+    named = [probabilities(logits, t, 0.7, prior).argmax(1) for t in (0.5, 1.0, 2.0)]
+    assert (named[0] == named[1]).all() and (named[1] == named[2]).all()  # temperature names no class
     configuration = replace(tiny_configuration("x"), prior=tuple(prior.tolist()), tau=0.5)
     mix = np.sqrt(prior) / np.sqrt(prior).sum()
     np.testing.assert_allclose(list(configuration.presumed_mix.values()), mix)

@@ -206,14 +206,14 @@ ROW = MapRow("gradcam", "a", "tune", 9, 0.5, 0.5, 0.5, 0.5, 20.0, 0.4, 0.1, 0.1)
 
 def test_the_best_mean_rank_wins() -> None:
     better = replace(ROW, method="layercam", inside=0.6, deletion=0.4)
-    assert choose([ROW, better]) == better
+    assert choose([ROW, better], 100) == better
     mixed = replace(ROW, layer="b", inside=0.9, pointing=0.4, insertion=0.4)
-    assert choose([mixed, ROW, better]) == better
+    assert choose([mixed, ROW, better], 100) == better
 
 
 def test_equal_ranks_go_to_the_faster() -> None:
     faster = replace(ROW, layer="b", milliseconds=10.0)
-    assert choose([ROW, faster]) == choose([faster, ROW]) == faster
+    assert choose([ROW, faster], 100) == choose([faster, ROW], 100) == faster
 
 
 @pytest.mark.parametrize(
@@ -229,13 +229,13 @@ def test_equal_ranks_go_to_the_faster() -> None:
 )
 def test_what_is_slow_insane_or_not_for_choosing_is_passed_over(unfit: dict) -> None:
     perfect = replace(ROW, layer="b", inside=1.0, pointing=1.0, insertion=1.0, deletion=0.0)
-    assert choose([ROW, perfect]) == perfect
-    assert choose([ROW, replace(perfect, **unfit)]) == ROW
-    assert choose([replace(perfect, **unfit)]) is None
+    assert choose([ROW, perfect], 100) == perfect
+    assert choose([ROW, replace(perfect, **unfit)], 100) == ROW
+    assert choose([replace(perfect, **unfit)], 100) is None
 
 
 def test_logits_alone_do_not_decide_sanity() -> None:
-    assert choose([replace(ROW, sanity_logits=0.9)]) is not None
+    assert choose([replace(ROW, sanity_logits=0.9)], 100) is not None
 
 
 def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:

@@ -324,8 +324,9 @@ class Trainer:
         # Larger than the one that learns, or smaller, in the same proportion as at prediction.
         in_proportion = round(model.configuration.input_size * self.training_size / self.settings.size)
         size = min(in_proportion, max(self.settings.teachers_size, self.training_size))
-        network = keras.models.clone_model(model.network, input_tensors=keras.Input((size, size, 3)))
-        network.set_weights(model.network.get_weights())
+        folded = keras.Model(model.folded.inputs[0], model.folded.outputs[1])
+        network = keras.models.clone_model(folded, input_tensors=keras.Input((size, size, 3)))
+        network.set_weights(folded.get_weights())
         return Teacher(network, size, np.log(self.drawn / np.asarray(model.configuration.prior)))
 
     def _learn_from_teachers(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
