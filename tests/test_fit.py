@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from skinapp.classifier import Classifier, Configuration
 from skinapp.drawings import draw_lesion
@@ -511,6 +512,39 @@ def test_teachers_speak_of_the_very_pictures_that_are_shown(
     for old, new in zip(before, after, strict=True):
         for once, again in zip(old, new, strict=True):
             np.testing.assert_array_equal(once, again)
+
+
+def test_a_teacher_for_smaller_pictures_sees_them_in_its_own_proportion(
+    parts: tuple[Dataset, Dataset], model_folder: Path
+) -> None:
+    settings = replace(SETTINGS, size=188, training_size=48, teachers=(str(model_folder),))
+    trainer = Trainer(settings, *parts)
+    assert trainer.teachers[0].size == 24 and trainer.drawn_size == 48
+    shown, _ = trainer._learn_from_teachers(*next(iter(trainer.batches(0))))
+    assert shown.shape[1:] == (48, 48, 3)
+
+
+def test_pictures_are_damaged_for_the_one_that_learns_alone(
+    parts: tuple[Dataset, Dataset], model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, np.ndarray] = {}
+    noise = replace(SETTINGS.augmentation, noise=30.0)
+    trainer = Trainer(replace(SETTINGS, teachers=(str(model_folder),), augmentation=noise), *parts)
+    teach, learn = trainer._learn_from_teachers, trainer._loss_and_gradients
+
+    def teaching(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        seen["told"], labels = teach(images, labels)
+        return seen["told"], labels
+
+    def learning(images: tf.Tensor, labels: tf.Tensor) -> list[tf.Tensor]:
+        seen["learned"] = images
+        return learn(images, labels)
+
+    monkeypatch.setattr(trainer, "_learn_from_teachers", teaching)
+    monkeypatch.setattr(trainer, "_loss_and_gradients", learning)
+    trainer._step(*next(iter(trainer.batches(0))))
+    difference = np.abs(np.asarray(seen["told"]) - np.asarray(seen["learned"])).mean(axis=(1, 2, 3))
+    assert difference.max() > 3 and np.median(difference) < difference.max() / 2
 
 
 def test_frozen_blocks_are_another_model_s_and_stay_so(
