@@ -241,7 +241,7 @@ def test_logits_alone_do_not_decide_sanity() -> None:
 def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
     baseline = MapRow(CHANCE, "", "report", 9, 0.25, 0.25, 0.5, 0.5)
     write_maps(tmp_path, [ROW, baseline])
-    assert read_maps(tmp_path) == [ROW, baseline]
+    assert read_maps(tmp_path) == (ROW, baseline)
     with (tmp_path / "maps.csv").open(newline="") as file:
         header = next(csv.reader(file))
     assert header[:9] == [

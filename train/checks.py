@@ -14,7 +14,8 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 from skinapp.photo_checks import check_square
 from skinapp.preprocess import Frame, framed, open_photo
-from train.dataset import DatasetError, load_dataset, split_lesions
+from train.commands import in_one_sentence
+from train.dataset import load_dataset, split_lesions
 
 SIDE = 256  # pixels a side of the squares that are damaged: what the blur's radius refers to
 CHECKS = ("size", "sharp", "lit", "corners", "framed")
@@ -37,16 +38,13 @@ DAMAGES: dict[str, Callable[[Image.Image], Image.Image]] = {
 }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@in_one_sentence
+def main(arguments: Sequence[str] | None) -> None:
     parser = argparse.ArgumentParser(description="Measure the photo checks.")
     parser.add_argument("--data", type=Path, required=True, help="the data set's folder")
     options = parser.parse_args(arguments)
     found: dict[str, Counter[str]] = {damage: Counter() for damage in DAMAGES}
-    try:
-        dataset = load_dataset(options.data, lambda photo: np.zeros((1, 1, 3), np.uint8))
-    except DatasetError as error:
-        print(error, file=sys.stderr)
-        return 1
+    dataset = load_dataset(options.data, lambda photo: np.zeros((1, 1, 3), np.uint8))
     split = split_lesions(dataset.records)
     records = [record for record in dataset.records if split[record.lesion_id] == "report"]
     for record in records:
@@ -58,7 +56,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print("| copy | " + " | ".join(CHECKS) + " |\n|---|" + "---|" * len(CHECKS))
     for damage, counts in found.items():
         print(f"| {damage} | " + " | ".join(f"{counts[name] / len(records):.1%}" for name in CHECKS) + " |")
-    return 0
 
 
 if __name__ == "__main__":

@@ -13,13 +13,12 @@ line ("none", strength 0), not with those of `train.evaluate`.
 """
 
 import argparse
-import csv
 import io
 import string
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 
@@ -31,9 +30,11 @@ from tqdm import tqdm
 from skinapp.classifier import Classifier
 from skinapp.evaluation import headline
 from skinapp.lesions import CODES
-from skinapp.models import MODELS, ModelError
+from skinapp.models import MODELS
 from skinapp.preprocess import centre_square, open_photo, to_pixels
+from train.commands import in_one_sentence
 from train.dataset import DatasetError, Record, load_dataset, split_lesions
+from train.measurements import read_rows, write_rows
 
 Corruption = Callable[[Image.Image, int, np.random.Generator], Image.Image]
 Damage = Callable[[Image.Image, float, np.random.Generator], Image.Image]
@@ -265,38 +266,13 @@ def measure(
 
 
 def write_corruptions(folder: Path, rows: Iterable[CorruptionFigures]) -> None:
-    """Write corruptions.csv into a model folder, one line a corruption and strength, four digits."""
-    with (folder / FIGURES).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(field.name for field in fields(CorruptionFigures))
-        for row in rows:
-            writer.writerow(f"{x:.4f}" if isinstance(x, float) else x for x in astuple(row))
+    """Write corruptions.csv into a model folder, one line a corruption and strength."""
+    write_rows(folder / FIGURES, rows, CorruptionFigures)
 
 
 def read_corruptions(folder: Path) -> tuple[CorruptionFigures, ...]:
-    """Read a model folder's corruptions.csv; nothing where it was not measured.
-
-    Raises ValueError where the file is another table.
-    """
-    if not (folder / FIGURES).exists():
-        return ()
-    with (folder / FIGURES).open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if reader.fieldnames != [field.name for field in fields(CorruptionFigures)]:
-            raise ValueError(f"{folder / FIGURES} has other columns: write it anew by train.corruptions.")
-        return tuple(
-            CorruptionFigures(
-                corruption=row["corruption"],
-                strength=int(row["strength"]),
-                photos=int(row["photos"]),
-                accuracy=float(row["accuracy"]),
-                balanced_accuracy=float(row["balanced_accuracy"]),
-                macro_auc=float(row["macro_auc"]) if row["macro_auc"] else None,
-                ece=float(row["ece"]),
-                mean_top_probability=float(row["mean_top_probability"]),
-            )
-            for row in reader
-        )
+    """A model folder's corruptions.csv; nothing where it was not measured. Raises ValueError where it is another table."""
+    return read_rows(folder / FIGURES, CorruptionFigures, "train.corruptions")
 
 
 def _grid(image: Image.Image, across: float) -> tuple[int, int]:
@@ -340,7 +316,8 @@ def _picture(pixels: np.ndarray) -> Image.Image:
     return Image.fromarray(np.clip(np.round(pixels), 0, 255).astype(np.uint8))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@in_one_sentence
+def main(arguments: Sequence[str] | None) -> None:
     parser = argparse.ArgumentParser(description="Measure models on damaged photos of report lesions.")
     parser.add_argument("--data", type=Path, required=True, help="the data set's folder")
     parser.add_argument("--model", type=Path, help="only this model folder (default: all in model/)")
@@ -349,23 +326,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     folders = [options.model] if options.model else sorted(p.parent for p in MODELS.glob("*/config.json"))
-    try:
-        classifiers = [Classifier(folder) for folder in folders]
-        dataset = load_dataset(options.data, lambda image: np.zeros((1, 1, 3), np.uint8))
-        records = subset(dataset.records, split_lesions(dataset.records))
-        if not records:
-            raise DatasetError(f"{options.data} has too few lesions: none of them is left for report.")
-        for classifier in classifiers:
-            if options.views:  # before the first pass, which is traced with them
-                classifier.configuration = replace(classifier.configuration, views=options.views)
-            write_corruptions(classifier.folder, measure(classifier, records))
-    except (DatasetError, ModelError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    classifiers = [Classifier(folder) for folder in folders]
+    dataset = load_dataset(options.data, lambda image: np.zeros((1, 1, 3), np.uint8))
+    records = subset(dataset.records, split_lesions(dataset.records))
+    if not records:
+        raise DatasetError(f"{options.data} has too few lesions: none of them is left for report.")
+    for classifier in classifiers:
+        if options.views:  # before the first pass, which is traced with them
+            classifier.configuration = replace(classifier.configuration, views=options.views)
+        write_corruptions(classifier.folder, measure(classifier, records))
 
 
 if __name__ == "__main__":

@@ -9,12 +9,11 @@ photos still pass, so will lesions of an eighth kind.
 """
 
 import argparse
-import csv
 import hashlib
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
@@ -29,10 +28,12 @@ from sklearn.preprocessing import StandardScaler
 from skinapp.classifier import Classifier, Configuration
 from skinapp.dermatoscopic import FILE, Gaussian
 from skinapp.lesions import CODES
-from skinapp.models import ModelError, default_model
+from skinapp.models import default_model
 from skinapp.preprocess import centre_square, open_photo, to_pixels
+from train.commands import in_one_sentence
 from train.dataset import Dataset, DatasetError, load_dataset, split_lesions
 from train.decoys import DECOYS, draw_decoy, in_room_light
+from train.measurements import read_rows, write_rows
 
 KEPT = 0.98  # of tune photos
 RIMMED = 10  # every tenth train photo is shown a second time, with a dark rim
@@ -98,7 +99,7 @@ def fit_dermatoscopic(folder: Path, train: Dataset, tune: Dataset, report: Datas
     for what, pictures in everything(report, prepare):
         rows.append(passing(what, gaussian.scores(pool(pictures)), threshold))
     rows += unknown_kinds(fitting, tuning, Features(pool(report.pictures), report.labels))
-    _write_rows(folder / FIGURES, rows)
+    write_rows(folder / FIGURES, rows, Passing)
 
 
 def middle_layer(network: keras.Model) -> str:
@@ -239,28 +240,8 @@ def unknown_kinds(fitting: Features, tuning: Features, report: Features) -> Iter
 
 
 def read_dermatoscopic(folder: Path) -> tuple[Passing, ...]:
-    """Read a model folder's dermatoscopic.csv; nothing where it was not measured.
-
-    Raises ValueError where the file is another table.
-    """
-    if not (folder / FIGURES).exists():
-        return ()
-    with (folder / FIGURES).open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if reader.fieldnames != [field.name for field in fields(Passing)]:
-            raise ValueError(f"{folder / FIGURES} has other columns: write it anew by train.dermatoscopic.")
-        return tuple(
-            Passing(row["what"], int(row["photos"]), float(row["kept"]), float(row["median"]))
-            for row in reader
-        )
-
-
-def _write_rows(path: Path, rows: Sequence[Passing]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([field.name for field in fields(Passing)])
-        for row in rows:
-            writer.writerow([f"{x:.4f}" if isinstance(x, float) else x for x in astuple(row)])
+    """A model folder's dermatoscopic.csv; nothing where it was not measured. Raises ValueError where it is another table."""
+    return read_rows(folder / FIGURES, Passing, "train.dermatoscopic")
 
 
 def _suits(output: keras.KerasTensor) -> bool:
@@ -278,7 +259,8 @@ def _part(square: Image.Image, left: float, top: float) -> Image.Image:
     return square.crop(box)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@in_one_sentence
+def main(arguments: Sequence[str] | None) -> None:
     parser = argparse.ArgumentParser(
         description="Fit the score that tells dermatoscopic photos from others, and measure what passes."
     )
@@ -286,23 +268,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", type=Path, help="a model folder (default: SKINAPP_MODEL or model/fast)")
     parser.add_argument("--layer", default="", help="the layer to use, if not the middle one")
     options = parser.parse_args(arguments)
-    try:
-        folder = options.model or default_model()
-        configuration = Configuration.read(folder)
-        size, resampling = configuration.input_size, configuration.resampling
-        dataset = load_dataset(options.data, lambda image: to_pixels(image, size, resampling))
-        split = split_lesions(dataset.records)
-        train, tune, report = (dataset.part(split, part) for part in ("train", "tune", "report"))
-        fit_dermatoscopic(folder, train, tune, report, options.layer)
-        for row in read_dermatoscopic(folder):
-            print(f"{row.what:56}{row.photos:6}{row.kept:8.1%}  median score {row.median:.2f}")
-    except (DatasetError, ModelError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    folder = options.model or default_model()
+    configuration = Configuration.read(folder)
+    size, resampling = configuration.input_size, configuration.resampling
+    dataset = load_dataset(options.data, lambda image: to_pixels(image, size, resampling))
+    split = split_lesions(dataset.records)
+    train, tune, report = (dataset.part(split, part) for part in ("train", "tune", "report"))
+    fit_dermatoscopic(folder, train, tune, report, options.layer)
+    for row in read_dermatoscopic(folder):
+        print(f"{row.what:56}{row.photos:6}{row.kept:8.1%}  median score {row.median:.2f}")
 
 
 if __name__ == "__main__":

@@ -21,9 +21,10 @@ from tqdm import tqdm
 from skinapp.classifier import Classifier
 from skinapp.evaluation import HEADLINE, ClassFigures, confusion_counts, headline, per_class
 from skinapp.lesions import CODES
-from skinapp.models import ModelError, default_model
+from skinapp.models import default_model
 from skinapp.preprocess import to_pixels
-from train.dataset import Dataset, DatasetError, Record, load_labelled
+from train.commands import in_one_sentence
+from train.dataset import Dataset, Record, load_labelled
 
 RESAMPLES = 1000
 
@@ -134,7 +135,8 @@ def predict(dataset: Dataset, classifier: Classifier) -> np.ndarray:
     return classifier.configuration.probabilities(classifier.logits(dataset.pictures))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@in_one_sentence
+def main(arguments: Sequence[str] | None) -> None:
     parser = argparse.ArgumentParser(description="Measure a model on labelled photos.")
     parser.add_argument("--images", type=Path, required=True, help="the folder of photos")
     parser.add_argument(
@@ -145,28 +147,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--predictions", type=Path, help="write each photo's probabilities to this CSV")
     options = parser.parse_args(arguments)
-    try:
-        classifier = Classifier(options.model or default_model())
-        size, resampling = classifier.configuration.input_size, classifier.configuration.resampling
-        dataset = load_labelled(
-            options.images, options.labels, lambda photo: to_pixels(photo, size, resampling), options.part
-        )
-        probabilities = predict(dataset, classifier)
-        evaluation = evaluate(dataset.labels, probabilities, [record.lesion_id for record in dataset.records])
-        print(f"model {classifier.title}, sha256 {classifier.sha256}")
-        print(table(evaluation))
-        if options.json:
-            figures = asdict(evaluation) | {"model": {"name": classifier.name, "sha256": classifier.sha256}}
-            options.json.write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        if options.predictions:
-            write_predictions(options.predictions, dataset.records, probabilities)
-    except (DatasetError, ModelError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    classifier = Classifier(options.model or default_model())
+    size, resampling = classifier.configuration.input_size, classifier.configuration.resampling
+    dataset = load_labelled(
+        options.images, options.labels, lambda photo: to_pixels(photo, size, resampling), options.part
+    )
+    probabilities = predict(dataset, classifier)
+    evaluation = evaluate(dataset.labels, probabilities, [record.lesion_id for record in dataset.records])
+    print(f"model {classifier.title}, sha256 {classifier.sha256}")
+    print(table(evaluation))
+    if options.json:
+        figures = asdict(evaluation) | {"model": {"name": classifier.name, "sha256": classifier.sha256}}
+        options.json.write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    if options.predictions:
+        write_predictions(options.predictions, dataset.records, probabilities)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ the middle, and `chance`, which points nowhere.
 """
 
 import argparse
-import csv
 import shutil
 import statistics
 import sys
@@ -27,7 +26,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, astuple, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -38,11 +36,13 @@ from tqdm import tqdm
 
 from skinapp.classifier import Classifier, Configuration
 from skinapp.lesions import CODES
-from skinapp.models import ModelError, default_model
+from skinapp.models import default_model
 from skinapp.preprocess import centre_square, open_photo, to_pixels
 from skinapp.saliency import METHODS, SaliencyMap, enlarged, explain
 from train import validation
+from train.commands import in_one_sentence
 from train.dataset import Dataset, DatasetError, Record, load_labelled
+from train.measurements import read_rows, write_rows
 from train.networks import SMALLEST_MAP
 
 FILE = "maps.csv"
@@ -393,28 +393,13 @@ def _mask(record: Record) -> np.ndarray:
 
 
 def write_maps(folder: Path, rows: Sequence[MapRow]) -> None:
-    """Write maps.csv. What is not measured stays empty."""
-    with (folder / FILE).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(MapRow)], lineterminator="\n")
-        writer.writeheader()
-        for row in rows:
-            known = {name: value for name, value in asdict(row).items() if value is not None}
-            writer.writerow({n: f"{v:.4f}" if isinstance(v, float) else v for n, v in known.items()})
+    """Write maps.csv into a model folder. What is not measured stays empty."""
+    write_rows(folder / FILE, rows, MapRow)
 
 
-def read_maps(folder: Path) -> list[MapRow]:
-    """The rows of a model folder's maps.csv; nothing where it was not measured."""
-    rows: list[MapRow] = []
-    if not (folder / FILE).exists():
-        return rows
-    with (folder / FILE).open(newline="", encoding="utf-8") as file:
-        for line in csv.DictReader(file):
-            read: dict[str, Any] = {name: line[name] for name in ("method", "layer", "part")}
-            read["photos"] = int(line["photos"])
-            for field in fields(MapRow)[len(read) :]:
-                read[field.name] = float(line[field.name]) if line[field.name] else None
-            rows.append(MapRow(**read))
-    return rows
+def read_maps(folder: Path) -> tuple[MapRow, ...]:
+    """A model folder's maps.csv; nothing where it was not measured. Raises ValueError where it is another table."""
+    return read_rows(folder / FILE, MapRow, "train.maps")
 
 
 def table(rows: Sequence[MapRow]) -> str:
@@ -431,7 +416,8 @@ def _shown(value: str | float | None) -> str:
     return "-" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@in_one_sentence
+def main(arguments: Sequence[str] | None) -> None:
     parser = argparse.ArgumentParser(description="Measure how much saliency maps keep to the lesion.")
     parser.add_argument("--data", type=Path, required=True, help="the data set's folder, with masks/")
     parser.add_argument("--model", type=Path, help="a model folder (default: SKINAPP_MODEL or model/fast)")
@@ -440,29 +426,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     # To TensorFlow, the same function traced for several networks looks like one that is traced in vain.
     tf.get_logger().setLevel("ERROR")
-    try:
-        folder = options.model or default_model()
-        outlined = {}
-        for part in PARTS:
-            outlined[part], skipped = load_outlined(options.data, folder, part, options.photos)
-            print(f"{part}: {len(outlined[part])} photos, {skipped} left out whose outline is empty")
-        rows, predicting = measure(folder, outlined)
-        write_maps(folder, rows)
-        print(table(rows))
-        print(f"A prediction takes {predicting:.0f} ms.")
-        winner = choose(rows, SLOWEST * predicting)
-        if winner is None:
-            print("No method is fast enough and passes the sanity check.")
-            return 0
-        print(f"By the rule: {METHODS[winner.method]} {winner.layer}".rstrip())
-        if options.choose:
-            configuration = Configuration.read(folder)
-            layer = winner.layer or configuration.map_layer
-            replace(configuration, map_method=winner.method, map_layer=layer).write(folder)
-    except (DatasetError, ModelError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    folder = options.model or default_model()
+    outlined = {}
+    for part in PARTS:
+        outlined[part], skipped = load_outlined(options.data, folder, part, options.photos)
+        print(f"{part}: {len(outlined[part])} photos, {skipped} left out whose outline is empty")
+    rows, predicting = measure(folder, outlined)
+    write_maps(folder, rows)
+    print(table(rows))
+    print(f"A prediction takes {predicting:.0f} ms.")
+    winner = choose(rows, SLOWEST * predicting)
+    if winner is None:
+        print("No method is fast enough and passes the sanity check.")
+        return
+    print(f"By the rule: {METHODS[winner.method]} {winner.layer}".rstrip())
+    if options.choose:
+        configuration = Configuration.read(folder)
+        layer = winner.layer or configuration.map_layer
+        replace(configuration, map_method=winner.method, map_layer=layer).write(folder)
 
 
 if __name__ == "__main__":

@@ -18,9 +18,10 @@ import numpy as np
 
 from skinapp.classifier import Configuration, probabilities
 from skinapp.evaluation import expected_calibration_error
-from skinapp.models import MODELS, ModelError
+from skinapp.models import MODELS
 from train import figures
 from train.calibrate import Answers, answers, calibrate_model, cross_fitted, error_by_chance
+from train.commands import in_one_sentence
 from train.corruptions import read_corruptions
 from train.curves import curves
 from train.decisions import SetFigures, measure_points, measure_sets
@@ -135,36 +136,29 @@ def _parameters(folder: Path) -> int:
         return int(sum(arrays[name].size for name in arrays.files))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@in_one_sentence
+def main(arguments: Sequence[str] | None) -> None:
     parser = argparse.ArgumentParser(
         description="Write metrics, figures and documents anew from validation logits."
     )
     parser.add_argument("--model", type=Path, help="only this model folder, and no documents")
     options = parser.parse_args(arguments)
-    try:
-        if options.model:
-            calibrate_model(options.model)
-            write_report(options.model)
-            return 0
-        metrics = {}
-        for folder in sorted(path.parent for path in MODELS.glob("*/config.json")):
-            calibrate_model(folder)
-            write_report(folder)
-            metrics[folder.name] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        (MODELS / "metrics.json").write_text(as_text(metrics), encoding="utf-8")
-        for document in (MODELS / "README.md", ROOT / "README.md"):
-            text = document.read_text(encoding="utf-8")
-            text = with_tables(text, metrics)
-            if document.parent == MODELS:
-                text = with_model_index(text, metrics)
-            document.write_text(text, encoding="utf-8")
-    except (ModelError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    if options.model:
+        calibrate_model(options.model)
+        write_report(options.model)
+        return
+    metrics = {}
+    for folder in sorted(path.parent for path in MODELS.glob("*/config.json")):
+        calibrate_model(folder)
+        write_report(folder)
+        metrics[folder.name] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    (MODELS / "metrics.json").write_text(as_text(metrics), encoding="utf-8")
+    for document in (MODELS / "README.md", ROOT / "README.md"):
+        text = document.read_text(encoding="utf-8")
+        text = with_tables(text, metrics)
+        if document.parent == MODELS:
+            text = with_model_index(text, metrics)
+        document.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

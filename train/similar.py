@@ -9,11 +9,10 @@ that is. No lesion is on two sides of the split, so none finds itself.
 """
 
 import argparse
-import csv
 import hashlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -23,11 +22,13 @@ from sklearn.decomposition import PCA
 
 from skinapp.classifier import Classifier, Configuration
 from skinapp.lesions import CODES
-from skinapp.models import ModelError, default_model
+from skinapp.models import default_model
 from skinapp.preprocess import to_pixels
 from skinapp.similar import CASES, FILE, Index
+from train.commands import in_one_sentence
 from train.dataset import Dataset, DatasetError, Record, load_dataset, split_lesions
 from train.evaluate import resampled
+from train.measurements import read_rows, write_rows
 
 FIGURES = "similar.csv"  # in the model folder
 LARGEST = 3_000_000  # bytes of the index: it is shipped with the app
@@ -122,9 +123,8 @@ def write_similar(folder: Path, embedded: Mapping[str, Embedded]) -> dict[Recipe
         raise DatasetError(f"{folder / FILE} takes more than {LARGEST // 10**6} MB: too many train photos.")
     sha256 = configuration.sha256 | {FILE: hashlib.sha256((folder / FILE).read_bytes()).hexdigest()}
     replace(configuration, sha256=sha256).write(folder)
-    _write_rows(
-        folder / FIGURES, [row for part in ("tune", "report") for row in measure(index, part, embedded[part])]
-    )
+    rows = [row for part in ("tune", "report") for row in measure(index, part, embedded[part])]
+    write_rows(folder / FIGURES, rows, Retrieval)
     return tried
 
 
@@ -183,23 +183,8 @@ def measure(index: Index, part: str, queries: Embedded) -> Iterator[Retrieval]:
 
 
 def read_similar(folder: Path) -> tuple[Retrieval, ...]:
-    """Read a model folder's similar.csv; nothing where it was not measured. Raises ValueError where it is another table."""
-    if not (folder / FIGURES).exists():
-        return ()
-    with (folder / FIGURES).open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if reader.fieldnames != [field.name for field in fields(Retrieval)]:
-            raise ValueError(f"{folder / FIGURES} has other columns: write it anew by train.similar.")
-        return tuple(
-            Retrieval(
-                row["part"],
-                row["what"],
-                int(row["photos"]),
-                int(row["lesions"]),
-                *(float(row[name]) for name in ("precision", "low", "high", "prior")),
-            )
-            for row in reader
-        )
+    """A model folder's similar.csv; nothing where it was not measured. Raises ValueError where it is another table."""
+    return read_rows(folder / FIGURES, Retrieval, "train.similar")
 
 
 def _components(train: Embedded) -> PCA:
@@ -235,41 +220,26 @@ def _macro(shares: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean([shares[labels == code].mean() for code in np.unique(labels)]))
 
 
-def _write_rows(path: Path, rows: Sequence[Retrieval]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([field.name for field in fields(Retrieval)])
-        for row in rows:
-            writer.writerow([f"{x:.4f}" if isinstance(x, float) else x for x in astuple(row)])
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
+@in_one_sentence
+def main(arguments: Sequence[str] | None) -> None:
     parser = argparse.ArgumentParser(
         description="Build the index that similar cases are found by, and measure it."
     )
     parser.add_argument("--data", type=Path, required=True, help="the data set's folder")
     parser.add_argument("--model", type=Path, help="a model folder (default: SKINAPP_MODEL or model/fast)")
     options = parser.parse_args(arguments)
-    try:
-        folder = options.model or default_model()
-        configuration = Configuration.read(folder)
-        size, resampling = configuration.input_size, configuration.resampling
-        dataset = load_dataset(options.data, lambda image: to_pixels(image, size, resampling))
-        split = split_lesions(dataset.records)
-        tried = build_similar(folder, *(dataset.part(split, part) for part in ("train", "tune", "report")))
-        print(f"macro precision at {CASES} on tune lesions:")
-        for recipe, value in tried.items():
-            print(f"  {recipe!s:44}{value:6.3f}{'  chosen' if recipe == choose(tried) else ''}")
-        for row in read_similar(folder):
-            between = f"{row.precision:.3f} [{row.low:.3f}, {row.high:.3f}]"
-            print(f"{row.part:8}{row.what:8}{row.photos:6} photos  {between}  by chance {row.prior:.3f}")
-    except (DatasetError, ModelError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    folder = options.model or default_model()
+    configuration = Configuration.read(folder)
+    size, resampling = configuration.input_size, configuration.resampling
+    dataset = load_dataset(options.data, lambda image: to_pixels(image, size, resampling))
+    split = split_lesions(dataset.records)
+    tried = build_similar(folder, *(dataset.part(split, part) for part in ("train", "tune", "report")))
+    print(f"macro precision at {CASES} on tune lesions:")
+    for recipe, value in tried.items():
+        print(f"  {recipe!s:44}{value:6.3f}{'  chosen' if recipe == choose(tried) else ''}")
+    for row in read_similar(folder):
+        between = f"{row.precision:.3f} [{row.low:.3f}, {row.high:.3f}]"
+        print(f"{row.part:8}{row.what:8}{row.photos:6} photos  {between}  by chance {row.prior:.3f}")
 
 
 if __name__ == "__main__":

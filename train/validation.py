@@ -14,9 +14,10 @@ import numpy as np
 
 from skinapp.classifier import Classifier
 from skinapp.lesions import CODES
-from skinapp.models import ModelError, default_model
+from skinapp.models import default_model
 from skinapp.preprocess import open_photo, to_pixels
-from train.dataset import Dataset, DatasetError, Record, load_dataset, split_lesions
+from train.commands import in_one_sentence
+from train.dataset import Dataset, Record, load_dataset, split_lesions
 
 FILE = "validation.csv"
 
@@ -102,22 +103,18 @@ def _area(record: Record) -> str:
     return "" if mask is None else f"{(to_pixels(open_photo(mask), 94, 'box') > 127).mean():.3f}"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@in_one_sentence
+def main(arguments: Sequence[str] | None) -> None:
     parser = argparse.ArgumentParser(description="Run a model on the validation photos anew.")
     parser.add_argument("--data", type=Path, required=True, help="the data set's folder")
     parser.add_argument("--model", type=Path, help="a model folder (default: SKINAPP_MODEL or model/fast)")
     options = parser.parse_args(arguments)
-    try:
-        folder = options.model or default_model()
-        configuration = Classifier(folder).configuration
-        size, resampling = configuration.input_size, configuration.resampling
-        dataset = load_dataset(options.data, lambda photo: to_pixels(photo, size, resampling))
-        split = split_lesions(dataset.records)
-        write_validation(folder, {part: dataset.part(split, part) for part in ("tune", "report")})
-    except (DatasetError, ModelError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    folder = options.model or default_model()
+    configuration = Classifier(folder).configuration
+    size, resampling = configuration.input_size, configuration.resampling
+    dataset = load_dataset(options.data, lambda photo: to_pixels(photo, size, resampling))
+    split = split_lesions(dataset.records)
+    write_validation(folder, {part: dataset.part(split, part) for part in ("tune", "report")})
 
 
 if __name__ == "__main__":
