@@ -486,21 +486,6 @@ def test_start_from_nowhere_is_refused_in_one_sentence(
     assert "nowhere is no model folder" in error and "\n" not in error
 
 
-def test_the_finished_network_is_mixed_with_its_start(trained: Path, parts: tuple[Dataset, Dataset]) -> None:
-    settings = replace(SETTINGS, start=str(trained), start_share=0.25)
-    trainer = Trainer(settings, *parts)
-    begun = trainer.network.get_weights()
-    trainer.run_epoch()
-    expected = [0.25 * start + 0.75 * best for start, best in zip(begun, trainer.best, strict=True)]
-    finished = trainer.finished_network()
-    shift = np.log(trainer.prior / trainer.drawn)
-    for ours, theirs in zip(finished.get_weights()[:-1], expected[:-1], strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=1e-6)
-    np.testing.assert_allclose(finished.get_layer("logits").bias, expected[-1] + shift, atol=1e-5)
-    with pytest.raises(ValueError, match="needs --start"):
-        Trainer(replace(settings, start=""), *parts)
-
-
 @pytest.mark.parametrize("more", [["--views", "3"], ["--resampling", "nearest"]])
 def test_unknown_choices_are_refused(more: list[str], dataset_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(SystemExit):

@@ -43,9 +43,6 @@ class Settings:
     start: str = (
         ""  # model folder whose weights the run starts from; empty: ImageNet's, or random ones for the CNN
     )
-    start_share: float = (
-        0.0  # of the start's weights in the finished network's (Wortsman 2022, arXiv:2109.01903)
-    )
     frozen_from: str = (
         ""  # model folder whose weights the network's `frozen` blocks take; empty: those they have
     )
@@ -126,11 +123,8 @@ class Trainer:
             )
         self.prior = counts / counts.sum()
         self.drawn = self.prior**settings.sampling / (self.prior**settings.sampling).sum()
-        if settings.start_share and not settings.start:
-            raise ValueError("A share of the start's weights needs --start.")
         if settings.start:
             self._start_from(load(Path(settings.start)))
-        self.begun = self.network.get_weights()
         if settings.frozen_from:
             self._freeze_as(load(Path(settings.frozen_from)))
         self.teachers = [self._teacher(load(Path(folder))) for folder in settings.teachers]
@@ -247,15 +241,12 @@ class Trainer:
         return True
 
     def finished_network(self) -> keras.Model:
-        """The best epoch's averaged network, mixed with its start, its outputs shifted to the class mix of the training lesions.
+        """The best epoch's averaged network, its outputs shifted to the class mix of the training lesions.
 
         Training draws rare classes more often than they occur; shifting the head's bias by log(prior / drawn) undoes that
         (Saerens 2002, doi:10.1162/089976602753284446), so that softmax of the logits presumes `prior`.
         """
-        share = self.settings.start_share
-        self.averaged.set_weights(
-            [share * a + (1 - share) * b for a, b in zip(self.begun, self.best, strict=True)]
-        )
+        self.averaged.set_weights(self.best)
         bias = self.averaged.get_layer("logits").bias
         bias.assign(bias + np.log(self.prior / self.drawn))
         return self.averaged
