@@ -431,8 +431,10 @@ Failed to apply UDF transform after 1/1 attempts (total backoff 0.0s).
 @pytest.fixture
 def cluster() -> Iterator[Any]:
     """Two machines of one processor each, as far as Ray is concerned."""
+    from ray._private.utils import get_ray_address_file
     from ray.cluster_utils import Cluster
 
+    Path(get_ray_address_file(None)).parent.mkdir(exist_ok=True)  # which Cluster writes to without making it
     temporary = tempfile.mkdtemp(dir="/tmp")  # sockets' names may not be long
     node = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args=node | {"temp_dir": temporary})
