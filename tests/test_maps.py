@@ -350,6 +350,13 @@ def test_the_command_measures_and_chooses(
     assert "2 photos, 0 left out" in capsys.readouterr().out
 
     monkeypatch.setattr(module, "METHODS", {"layercam": "LayerCAM"})
+    monkeypatch.setattr(module, "SLOWEST", 1e-6)
+    assert main([*arguments, "--choose"]) == 0
+    assert "No method is fast enough" in capsys.readouterr().out
+    assert Configuration.read(seen_model) == before
+    monkeypatch.setattr(module, "SLOWEST", 1e9)
+
+    monkeypatch.setattr(module, "METHODS", {"layercam": "LayerCAM"})
     assert main([*arguments, "--choose"]) == 0
     assert "By the rule: LayerCAM" in capsys.readouterr().out
     assert Configuration.read(seen_model) == replace(before, map_method="layercam")

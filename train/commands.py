@@ -5,9 +5,6 @@ import sys
 from collections.abc import Callable, Sequence
 
 from skinapp.models import ModelError
-from train.dataset import DatasetError
-
-Main = Callable[[Sequence[str] | None], int]
 
 
 def in_one_sentence(main: Callable[[Sequence[str] | None], None]) -> Callable[..., int]:
@@ -17,7 +14,7 @@ def in_one_sentence(main: Callable[[Sequence[str] | None], None]) -> Callable[..
     def command(arguments: Sequence[str] | None = None) -> int:
         try:
             main(arguments)
-        except (DatasetError, ModelError, ValueError, OSError) as error:
+        except (ModelError, ValueError, OSError) as error:  # a DatasetError is a ValueError
             print(error, file=sys.stderr)
             return 1
         return 0
