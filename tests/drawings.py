@@ -1,7 +1,9 @@
-"""Data sets of drawn lesions, in the layouts that `train.dataset` reads."""
+"""Drawn lesions as files, and data sets of them in the layouts that `train.dataset` reads."""
 
 import csv
-from collections.abc import Mapping
+import io
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 from PIL import Image
@@ -10,6 +12,23 @@ from skinapp.drawings import draw_lesion
 from skinapp.lesions import CODES
 
 PLACES = ("back", "face", "trunk", "lower extremity")
+
+
+@cache
+def jpeg(code: str = "nv", seed: int = 0) -> bytes:
+    """A small drawing of a class as a JPEG file."""
+    buffer = io.BytesIO()
+    draw_lesion(code, seed, (130, 110)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def write_photos(folder: Path, names: Sequence[str]) -> Path:
+    """A folder of drawings; names that say "broken" are none."""
+    for number, name in enumerate(names):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"no photo" if "broken" in name else jpeg(CODES[number % 7], number % 14))
+    return folder
 
 
 def write_dataset(

@@ -18,7 +18,7 @@ from skinapp import __version__
 from skinapp.classifier import Configuration
 from skinapp.measured import HEADLINE, Metrics, NotMeasured, headline, point_figures, read_metrics
 from skinapp.models import MODELS
-from skinapp.page.performance import (
+from skinapp.page.performance_views import (
     calibration_html,
     classes_html,
     comparison_html,
