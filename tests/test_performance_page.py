@@ -135,7 +135,9 @@ def test_the_slider_changes_the_figures(page: Page, metrics: Metrics) -> None:
             card = costs.locator(f'[data-target="{target}"]')
             curve = metrics["curves"]["operating"][target]
             at = curve["asked"].index(percent / 100)
-            expect(card.locator('[data-figure="sensitivity"]')).to_have_text(share(curve["sensitivity"][at]))
+            expect(card.locator('[data-figure="sensitivity"]')).to_have_text(
+                share(curve["sensitivity"][at]), timeout=PATIENCE
+            )
             expect(card.locator('[data-figure="specificity"]')).to_have_text(share(curve["specificity"][at]))
             expect(card.locator('[data-figure="alarms"]')).to_have_text(
                 f"{curve['false_alarms_per_find'][at]:.2f}"
