@@ -3,22 +3,23 @@
 Matplotlib draws with stand-in colours, which become CSS variables (`--chart-...`, see page/look.py) afterwards.
 """
 
+from __future__ import annotations
+
 import io
 import re
 from collections.abc import Sequence
 from html import escape
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Drawing
 
 from skinapp.decision import TARGETS
 from skinapp.lesions import BY_CODE, CODES
 from skinapp.measured import Metrics
 
-matplotlib.rcParams["svg.fonttype"] = "none"  # text stays text, in the page's font
+if TYPE_CHECKING:  # a third of a second that the page's first paint does not wait for
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 STAND_INS = {
     "#010101": "var(--chart-text)",
@@ -150,9 +151,13 @@ def _axes(
     height: int = 300,
     top: int = MARGINS[2],
     margins: tuple[int, int, int, int] = MARGINS,
-) -> tuple[Drawing, Axes]:
+) -> tuple[Figure, Axes]:
     """An empty drawing of that many points, both axes from 0 to 1."""
-    drawing = Drawing(figsize=(width / 72, height / 72))
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    matplotlib.rcParams["svg.fonttype"] = "none"  # text stays text, in the page's font
+    drawing = Figure(figsize=(width / 72, height / 72))
     left, right, own_top, bottom = margins
     above = max(top, own_top)
     area = (left / width, bottom / height, 1 - (left + right) / width, 1 - (above + bottom) / height)
@@ -185,7 +190,7 @@ def _legend(axes: Axes, place: Literal["lower left", "lower right"], title: str 
     legend.get_title().set_color(TEXT)
 
 
-def _svg(drawing: Drawing, alt: str) -> str:
+def _svg(drawing: Figure, alt: str) -> str:
     """The drawing as an element of the page, with the page's font and colours; alt: what a reader who cannot see it is told."""
     buffer = io.StringIO()
     drawing.savefig(buffer, format="svg", metadata={"Date": None})

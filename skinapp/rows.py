@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from skinapp import NOTICE
 from skinapp.lesions import BY_CODE, CODES, LesionClass
-from skinapp.photo_checks import Check
 
-if TYPE_CHECKING:  # importing them for real loads TensorFlow
+if TYPE_CHECKING:  # importing them for real loads TensorFlow and SciPy
     from skinapp.classifier import Classifier
+    from skinapp.photo_checks import Check
     from skinapp.reading import Reading
 
 COLUMNS = ("image", "label", *(f"p_{code}" for code in CODES), "malignant", "set", "failed_checks", "error")

@@ -44,6 +44,21 @@ def test_spoilt_weights_end_the_app_with_one_sentence(model_folder: Path, tmp_pa
     assert "Traceback" not in done.stderr
 
 
+def test_the_page_is_built_without_what_only_answers_need() -> None:
+    program = (
+        "import sys; from gradio.utils import MatplotlibBackendMananger\n"
+        "from skinapp.page import build; from skinapp.page.engine import Engine; build(Engine())\n"
+        "loaded = [name for name in ('tensorflow', 'scipy', 'sklearn', 'matplotlib', 'pydicom') if name in sys.modules]\n"
+        "with MatplotlibBackendMananger():\n"  # what each event does, maybe while a thread imports pyplot
+        "    print(loaded, 'matplotlib.pyplot' in sys.modules)"
+    )
+    bare = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=bare, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip().endswith("[] False")
+
+
 def test_uploads_lie_in_a_folder_of_their_own_that_goes_with_the_app(tmp_path: Path) -> None:
     photo = tmp_path / "photo.png"
     draw_lesion("nv").save(photo)
