@@ -17,12 +17,14 @@ from skinapp.preprocess import centre_square, to_pixels
 from skinapp.saliency import METHODS, SaliencyMap
 from tests.drawings import write_dataset, write_labels
 from train import maps as module
+from train import margins
 from train.dataset import Dataset, DatasetError, load_dataset
 from train.maps import (
     CHANCE,
     GAUSSIAN,
     MapRow,
     Outlined,
+    Score,
     candidate_layers,
     choose,
     correlation,
@@ -360,6 +362,31 @@ def test_the_command_measures_and_chooses(
     assert main([*arguments, "--choose"]) == 0
     assert "By the rule: LayerCAM" in capsys.readouterr().out
     assert Configuration.read(seen_model) == replace(before, map_method="layercam")
+
+
+def test_margins_are_paired_and_have_intervals() -> None:
+    random = np.random.default_rng(0)
+    hard = random.random((400, 1))  # what photos differ by concerns both maps alike
+    own = [Score(*row) for row in 0.5 * hard + 0.1 * random.random((400, 4)) + [0.2, 0.1, 0.0, 0.0]]
+    other = [Score(*row) for row in 0.5 * hard + 0.1 * random.random((400, 4))]
+    found = margins.margins("layercam", "relu", own, {"gradcam": other, GAUSSIAN: own})
+    assert [row.measure for row in found[:4]] == ["inside", "pointing", "insertion", "deletion"]
+    for row, gain in zip(found, (0.2, 0.1, 0.0, 0.0), strict=False):
+        assert row.low < row.own - row.other < row.high
+        assert row.own - row.other == pytest.approx(gain, abs=0.01)
+        assert row.high - row.low == pytest.approx(2 * 1.96 * 0.1 * np.sqrt(2 / 12 / 400), rel=0.2)
+    assert all(row.low == row.high == 0 and row.method == GAUSSIAN for row in found[4:])
+
+
+def test_the_margins_command_measures_the_map_that_ships(outlined_folder: Path, seen_model: Path) -> None:
+    configuration = Configuration.read(seen_model)
+    replace(configuration, map_method="layercam").write(seen_model)
+    assert margins.main(["--data", str(outlined_folder), "--model", str(seen_model), "--photos", "2"]) == 0
+    found = margins.read_margins(seen_model)
+    assert [row.method for row in found[::4]] == ["gradcam", "gradcam++", "scorecam", "smoothgrad", GAUSSIAN]
+    assert {(row.shown, row.layer, row.photos) for row in found} == {("layercam", configuration.map_layer, 2)}
+    blob = found[-4:]
+    assert blob[1].other == 1 and blob[0].own == found[0].own != blob[0].other
 
 
 def test_a_wrong_folder_is_named_in_one_line(

@@ -15,6 +15,7 @@ from train.decisions import measure_points, measure_sets
 from train.dermatoscopic import Passing
 from train.failures import by_group, mistakes
 from train.maps import MapRow
+from train.margins import Margin
 from train.similar import Retrieval
 from train.tables import TABLES, Metrics, with_model_index, with_tables
 from train.validation import Photo
@@ -65,6 +66,11 @@ def network(seed: int) -> dict:
             asdict(MapRow(method, layer, part, 40, 0.5, 0.25, 0.75, 0.125, *rest))
             for part in ("tune", "report")
             for method, layer, *rest in (("layercam", "relu", 3.6, 0.1, 0.2, -0.3), ("middle", ""))
+        ],
+        "margins": [
+            asdict(Margin("layercam", "relu", method, measure, 40, 0.5, other, -0.125, 0.25))
+            for method, other in (("gradcam", 0.4375), ("gaussian", 0.625))
+            for measure in ("inside", "deletion")
         ],
         "dermatoscopic": [asdict(Passing("report lesions", 840, 0.9812, 1.0)), asdict(Passing("noise", 3, 0, 9.0))],
         "similar": [
@@ -206,12 +212,28 @@ def test_maps_are_those_of_report_lesions(metrics: Metrics) -> None:
     assert table.splitlines()[-1] == "fast: 40 photos."
 
 
+def test_margins_stand_under_the_map_that_ships(metrics: Metrics) -> None:
+    gains = [".438: +.062 [-.125, +.250]"] * 2, [".625: -.125 [-.125, +.250]"] * 2
+    assert rows(TABLES["margins"](metrics)) == [
+        ["model", "map", "inside", "deletion"],
+        *(
+            row
+            for model in metrics
+            for row in (
+                [model, "**LayerCAM** at `relu`, 40 photos", ".500", ".500"],
+                [model, "than Grad-CAM", *gains[0]],
+                [model, "than a blob in the middle", *gains[1]],
+            )
+        ),
+    ]
+
+
 def test_what_passes_as_dermatoscopic(metrics: Metrics) -> None:
     table = rows(TABLES["dermatoscopic"]({"fast": metrics["fast"]}))
     assert table[1:] == [["report lesions", "840", "98.1%"], ["noise", "3", "0.0%"]]
 
 
-@pytest.mark.parametrize("name", ["corruptions", "maps", "dermatoscopic"])
+@pytest.mark.parametrize("name", ["corruptions", "maps", "margins", "dermatoscopic"])
 def test_what_was_measured_of_one_network_only_and_of_none(name: str, metrics: Metrics) -> None:
     unmeasured = metrics["detailed"] | {name: []}
     alone = TABLES[name](metrics | {"detailed": unmeasured})

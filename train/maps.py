@@ -3,7 +3,7 @@
     python -m train.maps --data DIR [--model DIR] [--photos N] [--choose]    # with --photos 28 a quarter of an hour on two cores
 
 Written to `maps.csv` in the model folder: a row a method, layer and part. The choice is made on *tune* lesions, *report*
-lesions tell how good it is. Beside the methods stand two baselines that know nothing of the network: `gaussian`, a blob in
+lesions tell how good it is (`train.margins` on more photos). Beside the methods stand two baselines that know nothing of the network: `gaussian`, a blob in
 the middle, and `chance`, which points nowhere.
 
 - Inside: the share of the map's sum that lies on the lesion; pointing: how often its peak does (Zhang 2018,
@@ -269,7 +269,7 @@ def measure(folder: Path, outlined: Mapping[str, Sequence[Outlined]]) -> tuple[l
     keras.utils.set_random_seed(0)
     rows, predicting = [], []
     for part, photos in outlined.items():
-        scores, times, own = _scores(part, photos, classifiers, methods)
+        found, times, own = scores(part, photos, classifiers, methods)
         predicting += own
         alike = sanity(
             classifiers,
@@ -278,7 +278,7 @@ def measure(folder: Path, outlined: Mapping[str, Sequence[Outlined]]) -> tuple[l
             lambda _: keras.models.clone_model(classifiers[layers[0]].folded),  # drawn anew for each photo
         )
         for method, layer in [*methods, (GAUSSIAN, ""), (CHANCE, "")]:
-            mean = Score(*np.mean([astuple(one) for one in scores[method, layer]], axis=0).tolist())
+            mean = Score(*np.mean([astuple(one) for one in found[method, layer]], axis=0).tolist())
             logits, head, everything = alike.get((method, layer), (None, None, None))
             rows.append(
                 MapRow(
@@ -296,7 +296,7 @@ def measure(folder: Path, outlined: Mapping[str, Sequence[Outlined]]) -> tuple[l
     return rows, statistics.median(predicting)
 
 
-def _scores(
+def scores(
     part: str,
     photos: Sequence[Outlined],
     classifiers: Mapping[str, Classifier],
@@ -307,7 +307,7 @@ def _scores(
     The baselines' layer is empty.
     """
     predicting = []
-    scores: dict[tuple[str, str], list[Score]] = defaultdict(list)
+    found: dict[tuple[str, str], list[Score]] = defaultdict(list)
     times: dict[tuple[str, str], list[float]] = defaultdict(list)
     first = next(iter(classifiers.values()))
     one_view = tf.function(lambda x: first.network(x, training=False), jit_compile=False)
@@ -335,10 +335,10 @@ def _scores(
             started = time.perf_counter()
             saliency = explain(classifiers[layer], predictions[layer], code, method)
             times[method, layer].append(1000 * (time.perf_counter() - started))
-            scores[method, layer].append(score(saliency.values, one, ties, probability))
-        scores[GAUSSIAN, ""].append(score(gaussian(size), one, ties, probability))
-        scores[CHANCE, ""].append(score(np.zeros((CELLS, CELLS)), one, ties, probability))
-    return scores, times, predicting
+            found[method, layer].append(score(saliency.values, one, ties, probability))
+        found[GAUSSIAN, ""].append(score(gaussian(size), one, ties, probability))
+        found[CHANCE, ""].append(score(np.zeros((CELLS, CELLS)), one, ties, probability))
+    return found, times, predicting
 
 
 def gaussian(size: int) -> np.ndarray:

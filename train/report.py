@@ -29,6 +29,7 @@ from train.dermatoscopic import read_dermatoscopic
 from train.evaluate import evaluate
 from train.failures import by_group, mistakes
 from train.maps import read_maps
+from train.margins import read_margins
 from train.similar import read_similar
 from train.tables import with_model_index, with_tables
 from train.validation import Validation, read_validation
@@ -116,6 +117,7 @@ def measure(
         "mistakes": [asdict(m) for m in mistakes(validation.photos, labels, crossed.probabilities)],
         "corruptions": [asdict(row) for row in read_corruptions(folder)],
         "maps": [asdict(row) for row in read_maps(folder)],
+        "margins": [asdict(row) for row in read_margins(folder)],
         "dermatoscopic": [asdict(row) for row in read_dermatoscopic(folder)],
         "similar": [asdict(row) for row in read_similar(folder)],
     }

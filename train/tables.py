@@ -12,6 +12,7 @@ from huggingface_hub import EvalResult, ModelCard
 from skinapp.evaluation import HEADLINE
 from skinapp.lesions import BY_CODE, CODES
 from skinapp.published import CAUTIONS, PUBLISHED
+from skinapp.saliency_methods import METHODS
 
 MARKS = re.compile(
     r"(<!-- ([a-z ]+): written by python -m train.report -->\n).*?(<!-- end of \2 -->)", re.DOTALL
@@ -211,6 +212,29 @@ def maps(metrics: Metrics) -> str:
     return "\n".join(lines).strip() or "Not measured."
 
 
+def margins(metrics: Metrics) -> str:
+    """By how much the map that ships is better than each other one, on report lesions."""
+    lines: list[str] = []
+    for name, network in metrics.items():
+        for method in dict.fromkeys(row["method"] for row in network["margins"]):
+            rows = [row for row in network["margins"] if row["method"] == method]
+            first, own = rows[0], " | ".join(_share(row["own"]) for row in rows)
+            if not lines:
+                measures = " | ".join(row["measure"] for row in rows)
+                lines = [f"| model | map | {measures} |", f"|---|---|{'---|' * len(rows)}"]
+            shown = f"| {name} | **{METHODS[first['shown']]}** at `{first['layer']}`, {first['photos']} photos | {own} |"
+            if shown not in lines:
+                lines.append(shown)
+            cells = [
+                f"{_share(row['other'])}: {_gain(row['own'] - row['other'])} [{_gain(row['low'])}, {_gain(row['high'])}]"
+                for row in rows
+            ]
+            lines.append(
+                f"| {name} | than {METHODS.get(method, 'a blob in the middle')} | {' | '.join(cells)} |"
+            )
+    return "\n".join(lines) or "Not measured."
+
+
 def dermatoscopic(metrics: Metrics) -> str:
     """Which share of what passes as a dermatoscopic photo."""
     lines = []
@@ -280,6 +304,7 @@ TABLES: dict[str, Callable[[Metrics], str]] = {
     "mistakes": mistakes,
     "corruptions": corruptions,
     "maps": maps,
+    "margins": margins,
     "dermatoscopic": dermatoscopic,
     "similar": similar,
     "comparison": comparison,
@@ -291,6 +316,11 @@ def _share(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:.3f}".removeprefix("0")
+
+
+def _gain(value: float) -> str:
+    """`+.061` or `-.061`."""
+    return ("-" if value < 0 else "+") + _share(abs(value))
 
 
 def _between(interval: tuple[float, float] | None) -> str:
