@@ -16,8 +16,8 @@ from skinapp.models import default_model
 from skinapp.preprocess import centre_square, to_pixels
 from skinapp.saliency import METHODS, SaliencyMap
 from tests.drawings import write_dataset, write_labels
+from train import figures, margins
 from train import maps as module
-from train import margins
 from train.dataset import Dataset, DatasetError, load_dataset
 from train.maps import (
     CHANCE,
@@ -85,18 +85,23 @@ def seen_share(mask: np.ndarray):
     return lambda pictures: (pictures[:, mask] == 255).all(-1).mean(-1)
 
 
+def areas(curves: np.ndarray) -> tuple[float, float]:
+    measures = Score(0, 0, curves).measures
+    return measures["insertion"], measures["deletion"]
+
+
 @pytest.mark.parametrize("radius", [0.15, 0.3])
 def test_perfect_and_reversed_order_have_known_areas(radius: float) -> None:
     mask = disc(94, radius=radius)
     picture = np.where(mask[..., None], 255, 0).repeat(3, -1).astype(np.float32)
     best, ties = mask.astype(np.float32), np.zeros((94, 94))
     share = float(mask.mean())
-    insertion, deletion = insertion_deletion(picture, best, ties, seen_share(mask))
+    insertion, deletion = areas(insertion_deletion(picture, best, ties, seen_share(mask)))
     # The curve rises in a straight line until the lesion is complete; a sixteenth is as fine as the steps are. Blurring
     # leaves the middle of a large lesion white, so insertion starts above 0.
     assert insertion > 1 - share / 2 - 1 / 32
     assert deletion == pytest.approx(share / 2, abs=1 / 32)
-    insertion, deletion = insertion_deletion(picture, 1 - best, ties, seen_share(mask))
+    insertion, deletion = areas(insertion_deletion(picture, 1 - best, ties, seen_share(mask)))
     assert deletion == pytest.approx(1 - share / 2, abs=1 / 32)
     assert insertion < 0.45
 
@@ -106,7 +111,7 @@ def test_equal_pixels_go_by_the_ties() -> None:
     picture = np.where(mask[..., None], 255, 0).repeat(3, -1).astype(np.float32)
     nothing, order = np.zeros((94, 94)), mask.astype(float)
     by_ties = insertion_deletion(picture, nothing, order, seen_share(mask))
-    assert by_ties == insertion_deletion(picture, order, nothing, seen_share(mask))
+    np.testing.assert_array_equal(by_ties, insertion_deletion(picture, order, nothing, seen_share(mask)))
 
 
 def test_the_curves_start_and_end_with_the_photo() -> None:
@@ -366,9 +371,14 @@ def test_the_command_measures_and_chooses(
 
 def test_margins_are_paired_and_have_intervals() -> None:
     random = np.random.default_rng(0)
-    hard = random.random((400, 1))  # what photos differ by concerns both maps alike
-    own = [Score(*row) for row in 0.5 * hard + 0.1 * random.random((400, 4)) + [0.2, 0.1, 0.0, 0.0]]
-    other = [Score(*row) for row in 0.5 * hard + 0.1 * random.random((400, 4))]
+    hard = 0.5 * random.random((400, 1))  # what photos differ by concerns both maps alike
+
+    def scored(gain: float) -> list[Score]:
+        levels = hard + 0.1 * random.random((400, 4))
+        curves = np.ones(module.STEPS + 1)  # flat: the area is the level
+        return [Score(a + gain, b + gain / 2, np.outer([c, d], curves)) for a, b, c, d in levels]
+
+    own, other = scored(0.2), scored(0.0)
     found = margins.margins("layercam", "relu", own, {"gradcam": other, GAUSSIAN: own})
     assert [row.measure for row in found[:4]] == ["inside", "pointing", "insertion", "deletion"]
     for row, gain in zip(found, (0.2, 0.1, 0.0, 0.0), strict=False):
@@ -386,6 +396,17 @@ def test_the_margins_command_measures_the_map_that_ships(outlined_folder: Path, 
     assert [row.method for row in found[::4]] == ["gradcam", "gradcam++", "scorecam", "smoothgrad", GAUSSIAN]
     assert {(row.shown, row.layer, row.photos) for row in found} == {("layercam", configuration.map_layer, 2)}
     blob = found[-4:]
+    points = margins.read_curves(seen_model)
+    figures.map_curves(points, "layercam", seen_model / "map_curves.png")
+    assert Image.open(seen_model / "map_curves.png").size == (900, 360)
+    assert len(points) == 6 * 2 * (module.STEPS + 1)
+    last = {
+        point.method: point.probability for point in points if point.curve == "insertion" and point.share == 1
+    }
+    first = {
+        point.method: point.probability for point in points if point.curve == "deletion" and not point.share
+    }
+    assert last == first and len(set(last.values())) == 1  # the whole photo, whatever the order
     assert blob[1].other == 1 and blob[0].own == found[0].own != blob[0].other
 
 

@@ -14,7 +14,9 @@ from sklearn.metrics import RocCurveDisplay
 
 from skinapp.evaluation import ECE_BINS, expected_calibration_error
 from skinapp.lesions import CODES
+from skinapp.saliency_methods import METHODS
 from train.corruptions import CorruptionFigures
+from train.margins import CurvePoint
 
 ACCENT = "#0f6e84"
 PALETTE = (
@@ -122,6 +124,24 @@ def corruptions(rows: Sequence[CorruptionFigures], to: Path) -> None:
     figure.supxlabel("strength of the corruption (0: clean, dashed)", fontsize=10)
     figure.supylabel("balanced accuracy", fontsize=10)
     figure.suptitle(f"Damaged photos, {rows[0].photos} of report lesions", fontsize=11)
+    _save(figure, to)
+
+
+def map_curves(points: Sequence[CurvePoint], shown: str, to: Path) -> None:
+    """Draw the mean insertion and deletion curves. points: from `read_curves`; shown: the method of the map that ships, which
+    is drawn thick; a blob in the middle is dashed."""
+    figure, pair = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True, layout="constrained")
+    for axes, curve in zip(pair, ("insertion", "deletion"), strict=True):
+        for method in dict.fromkeys(point.method for point in points):
+            own = [p for p in points if (p.method, p.curve) == (method, curve)]
+            width, style = (2.5 if method == shown else 1.2), ("-" if method in METHODS else "--")
+            label = METHODS.get(method, "a blob in the middle")
+            axes.plot(
+                [p.share for p in own], [p.probability for p in own], style, linewidth=width, label=label
+            )
+        axes.set(title=curve, xlabel="share of pixels, most salient first", xlim=(0, 1), ylim=(0, 1))
+    pair[0].set_ylabel("mean probability of the top class")
+    pair[1].legend(fontsize=9, frameon=False)
     _save(figure, to)
 
 

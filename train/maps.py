@@ -24,7 +24,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, astuple, dataclass, fields, replace
+from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 
 import keras
@@ -91,12 +91,22 @@ class Outlined:
 
 @dataclass(frozen=True)
 class Score:
-    """One map of one photo, measured."""
+    """One map of one photo, measured. curves: insertion and deletion, float (2, STEPS + 1)."""
 
     inside: float
     pointing: float
-    insertion: float
-    deletion: float
+    curves: np.ndarray
+
+    @property
+    def measures(self) -> dict[str, float]:
+        """Its figures, in [0, 1], under the names they have in MapRow."""
+        insertion, deletion = np.trapezoid(self.curves, dx=1 / STEPS, axis=1).tolist()
+        return {
+            "inside": self.inside,
+            "pointing": self.pointing,
+            "insertion": insertion,
+            "deletion": deletion,
+        }
 
 
 def inside(values: np.ndarray, mask: np.ndarray) -> float:
@@ -115,8 +125,8 @@ def pointing(values: np.ndarray, mask: np.ndarray) -> float:
 
 def insertion_deletion(
     picture: np.ndarray, values: np.ndarray, ties: np.ndarray, probability: Probability
-) -> tuple[float, float]:
-    """Areas under the insertion and the deletion curve, each in [0, 1].
+) -> np.ndarray:
+    """The insertion and the deletion curve: the class's probability at STEPS + 1 shares of the pixels, float (2, STEPS + 1).
 
     picture: float32 (S, S, 3) in [0, 255]; values, ties: float (S, S), pixels go by the first and where that is equal by the
     second, the highest first. probability: pictures (N, S, S, 3) -> the class's probabilities, float (N,); called once.
@@ -130,9 +140,7 @@ def insertion_deletion(
     blurred = np.asarray(Image.fromarray(picture.astype(np.uint8)).filter(blur), np.float32)
     inserted = np.where(taken[..., None], picture, blurred)
     deleted = np.where(taken[..., None], picture.mean(axis=(0, 1)), picture)
-    curves = probability(np.concatenate([inserted, deleted])).reshape(2, -1)
-    insertion, deletion = np.trapezoid(curves, shares, axis=1)
-    return float(insertion), float(deletion)
+    return probability(np.concatenate([inserted, deleted])).reshape(2, -1)
 
 
 def score(values: np.ndarray, outlined: Outlined, ties: np.ndarray, probability: Probability) -> Score:
@@ -141,7 +149,7 @@ def score(values: np.ndarray, outlined: Outlined, ties: np.ndarray, probability:
     large = enlarged(saliency, len(outlined.mask))
     picture = np.asarray(outlined.photo, np.float32)
     curves = insertion_deletion(picture, enlarged(saliency, len(picture)), ties, probability)
-    return Score(inside(large, outlined.mask), pointing(large, outlined.mask), *curves)
+    return Score(inside(large, outlined.mask), pointing(large, outlined.mask), curves)
 
 
 def correlation(first: SaliencyMap, second: SaliencyMap) -> float:
@@ -278,7 +286,7 @@ def measure(folder: Path, outlined: Mapping[str, Sequence[Outlined]]) -> tuple[l
             lambda _: keras.models.clone_model(classifiers[layers[0]].folded),  # drawn anew for each photo
         )
         for method, layer in [*methods, (GAUSSIAN, ""), (CHANCE, "")]:
-            mean = Score(*np.mean([astuple(one) for one in found[method, layer]], axis=0).tolist())
+            measured = [one.measures for one in found[method, layer]]
             logits, head, everything = alike.get((method, layer), (None, None, None))
             rows.append(
                 MapRow(
@@ -286,7 +294,7 @@ def measure(folder: Path, outlined: Mapping[str, Sequence[Outlined]]) -> tuple[l
                     "" if method == "smoothgrad" else layer,
                     part,
                     len(photos),
-                    **asdict(mean),
+                    **{name: statistics.fmean(one[name] for one in measured) for name in measured[0]},
                     milliseconds=statistics.median(times[method, layer]) if layer else None,
                     sanity_logits=logits,
                     sanity_head=head,

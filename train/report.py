@@ -29,7 +29,7 @@ from train.dermatoscopic import read_dermatoscopic
 from train.evaluate import evaluate
 from train.failures import by_group, mistakes
 from train.maps import read_maps
-from train.margins import read_margins
+from train.margins import read_curves, read_margins
 from train.similar import read_similar
 from train.tables import with_model_index, with_tables
 from train.validation import Validation, read_validation
@@ -59,6 +59,8 @@ def write_report(folder: Path) -> None:
     figures.reliability(labels, plain, crossed.probabilities, folder / "reliability.png")
     if metrics["corruptions"]:
         figures.corruptions(read_corruptions(folder), folder / "corruptions.png")
+    if metrics["margins"]:
+        figures.map_curves(read_curves(folder), metrics["margins"][0]["shown"], folder / "map_curves.png")
 
 
 def measure(
