@@ -41,11 +41,14 @@ def flag_sentence(reading: Reading, sensitivity: float) -> str:
 
 
 def cost_sentence(reading: Reading, sensitivity: float) -> str:
-    """What an operating point for malignant or premalignant lesions did on lesions that did not fit it."""
+    """What points fitted like that one, for malignant or premalignant lesions, did on lesions that did not fit them."""
     cost = measured.cost(reading.classifier.folder, "malignant", sensitivity)
     if cost is None:
         return ""
     found, vain = cost.sensitivity.value, cost.false_alarms_per_find.value
     if found is None or vain is None:
         return ""
-    return f"This point found {percent(found)} of such lesions of the data set, and flagged {vain:.1f} benign ones for each."
+    return (
+        f"Points fitted like this one found {percent(found)} of such lesions of the data set, and flagged {vain:.1f} "
+        "benign ones for each."
+    )

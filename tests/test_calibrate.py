@@ -19,11 +19,13 @@ from train.calibrate import (
     Answers,
     Calibration,
     answers,
+    at_tau,
     calibrate,
     calibrate_model,
     cross_fitted,
     error_by_chance,
     fit_configuration,
+    fit_halves,
     fit_operating_points,
     fit_sets,
     fit_temperature,
@@ -292,7 +294,7 @@ def same(one: Answers, other: Answers, rows: np.ndarray) -> bool:
 @pytest.mark.usefixtures("few_simulations")
 def test_cross_fitted_answers_are_those_of_the_other_half_s_constants() -> None:
     validation = validation_problem(1400)
-    crossed = cross_fitted(CONFIGURATION, validation)
+    crossed = cross_fitted(fit_halves(CONFIGURATION, validation), validation)
     for part, other in (("tune", "report"), ("report", "tune")):
         alone = answers(
             fit_configuration(CONFIGURATION, validation.part(other)), validation.part(part).logits
@@ -303,12 +305,23 @@ def test_cross_fitted_answers_are_those_of_the_other_half_s_constants() -> None:
         np.testing.assert_array_equal(crossed.flags[rows], alone.flags)
 
 
+def test_at_one_tau_each_half_has_a_temperature_of_its_own() -> None:
+    validation = validation_problem(600)
+    found = at_tau(replace(CONFIGURATION, tau=0.4), validation)
+    assert list(found) == ["tune", "report"]
+    for part, configuration in found.items():
+        half = validation.part(part)
+        temperature = fit_temperature(half.labels, half.logits, 0.4, PRIOR)
+        assert configuration == replace(CONFIGURATION, tau=0.4, temperature=temperature)
+    assert found["tune"].temperature != found["report"].temperature
+
+
 @pytest.mark.usefixtures("few_simulations")
 @pytest.mark.parametrize("part, other", [("tune", "report"), ("report", "tune")])
 def test_cross_fitting_shows_no_half_its_own_labels(part: str, other: str) -> None:
     validation = validation_problem(1000)
-    before = cross_fitted(CONFIGURATION, validation)
-    after = cross_fitted(CONFIGURATION, relabelled(validation, part))
+    other_labels = relabelled(validation, part)
+    before, after = (cross_fitted(fit_halves(CONFIGURATION, v), v) for v in (validation, other_labels))
     assert same(before, after, np.flatnonzero(validation.parts == part))
     for name in ("probabilities", "sets", "flags"):
         changed = getattr(before, name) != getattr(after, name)

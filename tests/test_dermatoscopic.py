@@ -321,12 +321,12 @@ def test_the_layer_is_the_middle_one(shipped: Classifier) -> None:
 def test_the_shipped_model_refuses_what_is_drawn(
     score: Callable[[list[Image.Image]], np.ndarray], kind: str
 ) -> None:
-    assert np.mean(score([draw_decoy(kind, seed) for seed in range(6)]) > 1) > 0.8
+    assert np.mean(score([draw_decoy(kind, seed) for seed in range(6)]) > 1) > 0.99
 
 
 def test_the_shipped_model_refuses_photographs(score: Callable[[list[Image.Image]], np.ndarray]) -> None:
     scores = score(list(photographs(np.random.default_rng(9))))
-    assert np.mean(scores > 1) > 0.8
+    assert np.mean(scores > 1) > 0.99
     assert np.median(scores) > 1.2
 
 

@@ -37,13 +37,18 @@ def network(seed: int) -> dict:
         Photo(f"ISIC_{i:07d}", lesions[i], CODES[labels[i]], "tune", "histo", "50", "male", "back", "0.2")
         for i in range(140)
     ]
+    parts = {"report": slice(65), "cross_fitted": slice(140)}
+    held = conformal_set(shown, np.full(7, 0.6))
     sets = {
-        k: asdict(v) for k, v in measure_sets(labels, conformal_set(shown, np.full(7, 0.6)), lesions).items()
+        kind: {k: asdict(v) for k, v in measure_sets(labels[own], held[own], lesions[own]).items()}
+        for kind, own in parts.items()
     }
     flags = np.stack([target_probability(shown, p.target) >= p.threshold for p in POINTS], axis=1)
     points = {
-        kind: [asdict(p) for p in measure_points(labels, flags, lesions, POINTS, fixed)]
-        for kind, fixed in (("report", True), ("cross_fitted", False))
+        kind: [
+            asdict(p) for p in measure_points(labels[own], flags[own], lesions[own], POINTS, kind == "report")
+        ]
+        for kind, own in parts.items()
     }
     evaluation = asdict(evaluate.evaluate(labels, shown, lesions))
     clean = CorruptionFigures("none", 0, 205, 0.8, 0.71, 0.95, 0.05, 0.8)
@@ -53,11 +58,12 @@ def network(seed: int) -> dict:
         for strength in (3, 1, 2, 5, 4)
     ]
     return evaluation | {
-        "cross_fitted": evaluation | {"ece_by_chance": 0.0712},
+        "cross_fitted": evaluation | {"ece_by_chance": 0.0712, "fitted_on": fitted_on(0.35, 0.85)},
+        "shipped_tau": evaluation | {"ece_by_chance": 0.0734, "fitted_on": fitted_on(0.35, 0.35), "accuracy": 0.4567},
         "calibration": {
             "temperature": 1.2345, "tau": 0.35, "ece_before": 0.0987, "ece_after": 0.0321, "ece_by_chance": 0.04,
         },
-        "sets": {"promised": 0.9, "report": sets, "cross_fitted": sets},
+        "sets": {"promised": 0.9} | sets,
         "operating_points": points,
         "groups": [asdict(group) for group in by_group(photos, labels, shown)],
         "mistakes": [asdict(mistake) for mistake in mistakes(photos, labels, shown)],
@@ -79,6 +85,13 @@ def network(seed: int) -> dict:
             for what in ("all", "macro", *(CODES if part == "tune" else CODES[1:]))
         ],
     }  # fmt: skip
+
+
+def fitted_on(*taus: float) -> dict:
+    return {
+        part: {"tau": tau, "temperature": temperature}
+        for part, tau, temperature in zip(("tune", "report"), taus, (1.2345, 0.987), strict=True)
+    }
 
 
 @pytest.fixture(scope="module")
@@ -146,35 +159,48 @@ def test_results_are_the_headline_figures(metrics: Metrics) -> None:
     accuracy = next(row for row in table if row[0] == "accuracy")
     low, high = metrics["fast"]["confidence_intervals"]["accuracy"]
     expected = f"**{metrics['fast']['accuracy']:.3f}** [{low:.3f}, {high:.3f}]".replace("0.", ".")
-    assert accuracy[1] == expected
-    assert len(accuracy) == 5
+    assert accuracy[1] == accuracy[2] == expected
+    assert accuracy[3].startswith("**.457** [")
+    assert len(accuracy) == 7
 
 
-def test_calibration_line(metrics: Metrics) -> None:
-    _, fast, _ = rows(TABLES["calibration"](metrics))
-    crossed = f"{metrics['fast']['cross_fitted']['ece']:.3f}".removeprefix("0")
-    assert fast == ["fast", "1.23", "0.35", ".099", ".032", ".040", crossed, ".071"]
+def test_calibration_tells_both_halves_constants(metrics: Metrics) -> None:
+    low, high = metrics["fast"]["confidence_intervals"]["ece"]
+    ece = f"{metrics['fast']['ece']:.3f} [{low:.3f}, {high:.3f}]".replace("0.", ".")
+    assert [row[1:] for row in rows(TABLES["calibration"](metrics)) if row[0] == "fast"] == [
+        ["nothing", "0", "1", "report", ".099", "-"],
+        ["tune, as shipped", "0.35", "1.23", "report", ece, ".040"],
+        ["each half, tau as shipped", "0.35", "1.23 and 0.99", "the other half", ece, ".073"],
+        ["each half", "0.35 and 0.85", "1.23 and 0.99", "the other half", ece, ".071"],
+    ]
 
 
 def test_sets_have_a_line_for_all_and_one_a_class(metrics: Metrics) -> None:
     table = TABLES["sets"](metrics)
     assert [row[0] for row in rows(table)] == ["dx", "all", *CODES]
-    everything = metrics["fast"]["sets"]["cross_fitted"]["all"]
-    line = rows(table)[1]
-    assert line[1].startswith(f"{everything['coverage']:.3f}".removeprefix("0") + " [")
-    assert line[2] == f"{everything['size']:.2f}" and line[-1] == "140"
-    assert f"fast {everything['single']:.0%}, detailed" in table.splitlines()[-1]
+    for column, part in ((1, "report"), (4, "cross_fitted")):
+        everything = metrics["fast"]["sets"][part]["all"]
+        coverage, size, photos = rows(table)[1][column : column + 3]
+        assert coverage.startswith(f"{everything['coverage']:.3f}".removeprefix("0") + " [")
+        assert (size, photos) == (f"{everything['size']:.2f}", str(everything["photos"]))
 
 
-def test_operating_points_show_the_shipped_threshold_and_the_cross_fitted_figures(metrics: Metrics) -> None:
+def test_sets_tell_how_few_photos_a_threshold_rests_on(metrics: Metrics) -> None:
+    first = TABLES["sets"](metrics).split("\n\n")[1]
+    assert "few for some: 10 for akiec, 11 for bkl." in first
+
+
+def test_operating_points_show_the_shipped_thresholds_and_points_fitted_alike(metrics: Metrics) -> None:
     table = rows(TABLES["operating points"](metrics))[1:]
     assert [row[:3] for row in table] == [
         [name, p.target, f"{p.sensitivity:.0%}"] for name in ("fast", "detailed") for p in POINTS
     ]
     assert [row[3] for row in table] == [f"{p.threshold:.4f}" for p in POINTS] * 2
-    figures = metrics["detailed"]["operating_points"]["cross_fitted"][-1]
-    assert table[-1][4].startswith(f"{figures['sensitivity']:.3f}".removeprefix("0"))
-    assert table[-1][6].startswith(f"{figures['false_alarms_per_find']:.2f} [")
+    for column, part in ((4, "report"), (7, "cross_fitted")):
+        figures = metrics["detailed"]["operating_points"][part][-1]
+        assert table[-1][column].startswith(f"{figures['sensitivity']:.3f} [".replace("0.", "."))
+        assert table[-1][column + 1].startswith(f"{figures['specificity']:.3f} [".replace("0.", "."))
+        assert table[-1][column + 2].startswith(f"{figures['false_alarms_per_find']:.2f} [")
 
 
 def test_groups_without_an_area_show_a_dash(metrics: Metrics) -> None:

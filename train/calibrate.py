@@ -10,7 +10,7 @@ The sets and operating points are quantiles of scores of the photos they are fit
 own quantile, as split-conformal prediction has it (Vovk 2005; Angelopoulos & Bates 2021, arXiv:2107.07511).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from train.validation import Validation, read_validation
 
 TAUS = np.round(np.arange(0, 1.01, 0.05), 2)
 SIMULATIONS = 500
+HALVES = ("tune", "report")  # of the validation lesions
 COVERAGE = 0.9  # of the conformal sets
 CLOSE = 0.015  # of balanced accuracy: on 622 tune lesions, a smaller difference between two taus is chance
 
@@ -137,9 +138,7 @@ def calibrate_model(folder: Path) -> None:
     fit_configuration(configuration, read_validation(folder).part("tune")).write(folder)
 
 
-def fit_configuration(
-    configuration: Configuration, validation: Validation, sensitivities: Sequence[float] = SENSITIVITIES
-) -> Configuration:
+def fit_configuration(configuration: Configuration, validation: Validation) -> Configuration:
     """The configuration with everything above fitted to these photos."""
     fitted = calibrate(validation.labels, validation.logits, np.array(configuration.prior))
     calibrated = replace(configuration, temperature=fitted.temperature, tau=fitted.tau)
@@ -148,7 +147,7 @@ def fit_configuration(
         calibrated,
         set_coverage=COVERAGE,
         set_thresholds=fit_sets(validation.labels, shown),
-        operating_points=fit_operating_points(validation.labels, shown, sensitivities),
+        operating_points=fit_operating_points(validation.labels, shown),
     )
 
 
@@ -161,18 +160,32 @@ def answers(configuration: Configuration, logits: np.ndarray) -> Answers:
     )
 
 
-def cross_fitted(
-    configuration: Configuration, validation: Validation, sensitivities: Sequence[float] = SENSITIVITIES
-) -> Answers:
-    """Answers for all validation photos, each half's by constants fitted to the other half."""
-    halves = {}
-    for part, other in (("tune", "report"), ("report", "tune")):
-        fitted = fit_configuration(configuration, validation.part(other), sensitivities)
-        halves[part] = answers(fitted, validation.part(part).logits)
+def fit_halves(configuration: Configuration, validation: Validation) -> dict[str, Configuration]:
+    """The configuration fitted to tune lesions and the one fitted to report lesions, by that name."""
+    return {part: fit_configuration(configuration, validation.part(part)) for part in HALVES}
+
+
+def at_tau(configuration: Configuration, validation: Validation) -> dict[str, Configuration]:
+    """The configuration with the temperature alone fitted to each half, by its name."""
+    prior, found = np.array(configuration.prior), {}
+    for part in HALVES:
+        half = validation.part(part)
+        temperature = fit_temperature(half.labels, half.logits, configuration.tau, prior)
+        found[part] = replace(configuration, temperature=temperature)
+    return found
+
+
+def cross_fitted(fitted: Mapping[str, Configuration], validation: Validation) -> Answers:
+    """Answers for all validation photos, each half's by constants fitted to the other half. fitted: by the half fitted to."""
+    tune, report = HALVES
+    halves = {
+        part: answers(fitted[other], validation.part(part).logits)
+        for part, other in ((tune, report), (report, tune))
+    }
     parts = validation.parts
     joined = {}
     for name in ("probabilities", "sets", "flags"):
-        first = getattr(halves["tune"], name)
+        first = getattr(halves[tune], name)
         joined[name] = np.empty((len(parts), first.shape[1]), first.dtype)
         for part, half in halves.items():
             joined[name][parts == part] = getattr(half, name)

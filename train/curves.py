@@ -3,7 +3,8 @@
 Lists of numbers, one a column, thinned to at most MOST_POINTS and rounded: the page draws them and looks figures up in them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,10 +24,10 @@ ASKED = tuple(round(percent / 100, 2) for percent in range(50, 100))  # the stop
 assert set(SENSITIVITIES) <= set(ASKED)  # so that the page and the documents name the same figures
 
 
-def curves(configuration: Configuration, validation: Validation, crossed: Answers) -> dict[str, Any]:
-    """Everything that the page draws. configuration: fitted to tune; crossed: from `cross_fitted`."""
+def curves(fitted: Mapping[str, Configuration], validation: Validation, crossed: Answers) -> dict[str, Any]:
+    """Everything that the page draws. fitted: from `fit_halves`; crossed: from `cross_fitted`, by them."""
     labels, shown = validation.labels, crossed.probabilities
-    plain = probabilities(validation.logits, 1.0, 0.0, np.array(configuration.prior))
+    plain = probabilities(validation.logits, 1.0, 0.0, np.array(fitted["tune"].prior))
     classes = [i for i in range(len(CODES)) if 0 < (labels == i).sum() < len(labels)]
     return {
         "roc": {CODES[i]: roc(labels == i, shown[:, i]) for i in classes},
@@ -36,7 +37,7 @@ def curves(configuration: Configuration, validation: Validation, crossed: Answer
             "after": reliability(labels, shown, validation.lesion_ids),
         },
         "targets": target_areas(labels, shown, validation.lesion_ids),
-        "operating": operating_curves(configuration, validation),
+        "operating": operating_curves(fitted, validation),
     }
 
 
@@ -111,17 +112,22 @@ def target_areas(labels: np.ndarray, shown: np.ndarray, lesions: Sequence[str]) 
     return areas
 
 
-def operating_curves(configuration: Configuration, validation: Validation) -> dict[str, dict[str, Any]]:
+def operating_curves(
+    fitted: Mapping[str, Configuration], validation: Validation
+) -> dict[str, dict[str, Any]]:
     """By target, what each sensitivity of ASKED costs: thresholds fitted to one half of the lesions, measured on the other.
 
     `threshold` is the one that goes with the shipped calibration, fitted to tune. A sensitivity that one half has too few
     lesions to promise is left out.
     """
-    tune = validation.part("tune")
-    points = fit_operating_points(tune.labels, configuration.probabilities(tune.logits), ASKED)
-    flags = cross_fitted(configuration, validation, ASKED).flags
-    measured = measure_points(validation.labels, flags, validation.lesion_ids, points, True)
-    everything = np.any([flags[validation.parts == part].all(0) for part in ("tune", "report")], axis=0)
+    stops = {}
+    for part, configuration in fitted.items():
+        half = validation.part(part)
+        points = fit_operating_points(half.labels, configuration.probabilities(half.logits), ASKED)
+        stops[part] = replace(configuration, operating_points=points)
+    flags, shipped = cross_fitted(stops, validation).flags, stops["tune"].operating_points
+    measured = measure_points(validation.labels, flags, validation.lesion_ids, shipped, True)
+    everything = np.any([flags[validation.parts == part].all(0) for part in fitted], axis=0)
     kept = [figures for figures, all_flagged in zip(measured, everything, strict=True)
             if figures.threshold and not all_flagged and figures.sensitivity and figures.specificity is not None]  # fmt: skip
     return {target: _columns([f for f in kept if f.target == target]) for target in TARGETS}

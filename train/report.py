@@ -20,7 +20,7 @@ from skinapp.classifier import Configuration, probabilities
 from skinapp.evaluation import expected_calibration_error
 from skinapp.models import MODELS
 from train import figures
-from train.calibrate import Answers, answers, calibrate_model, cross_fitted, error_by_chance
+from train.calibrate import answers, at_tau, calibrate_model, cross_fitted, error_by_chance, fit_halves
 from train.commands import in_one_sentence
 from train.corruptions import read_corruptions
 from train.curves import curves
@@ -41,8 +41,9 @@ def write_report(folder: Path) -> None:
     """Write metrics.json and the figures of one model folder."""
     configuration = Configuration.read(folder)
     validation = read_validation(folder)
-    crossed = cross_fitted(configuration, validation)
-    metrics = measure(folder, configuration, validation, crossed)
+    fitted = fit_halves(configuration, validation)
+    crossed = cross_fitted(fitted, validation)
+    metrics = measure(folder, configuration, validation, fitted)
     (folder / "metrics.json").write_text(as_text(metrics), encoding="utf-8")
     figures.learning_curves(folder / "history.csv", folder / "learning_curves.png")
     figures.confusion_matrix(
@@ -64,12 +65,13 @@ def write_report(folder: Path) -> None:
 
 
 def measure(
-    folder: Path, configuration: Configuration, validation: Validation, crossed: Answers
+    folder: Path, configuration: Configuration, validation: Validation, fitted: Mapping[str, Configuration]
 ) -> dict[str, Any]:
     """All figures of one network, in the form of metrics.json: those of `Evaluation` on report lesions, and more.
 
-    crossed: from `cross_fitted`.
+    fitted: from `fit_halves`.
     """
+    crossed = cross_fitted(fitted, validation)
     report, labels, lesions = validation.part("report"), validation.labels, validation.lesion_ids
     fixed = answers(configuration, report.logits)
     plain = probabilities(report.logits, 1.0, 0.0, np.array(configuration.prior))
@@ -99,8 +101,8 @@ def measure(
             "ece_after": expected_calibration_error(report.labels, fixed.probabilities),
             "ece_by_chance": error_by_chance(fixed.probabilities),
         },
-        "cross_fitted": asdict(evaluate(labels, crossed.probabilities, lesions))
-        | {"ece_by_chance": error_by_chance(crossed.probabilities)},
+        "cross_fitted": _evaluate_crossed(fitted, validation),
+        "shipped_tau": _evaluate_crossed(at_tau(configuration, validation), validation),
         "sets": {
             "promised": configuration.set_coverage,
             "report": _as_dicts(measure_sets(report.labels, fixed.sets, report.lesion_ids)),
@@ -114,7 +116,7 @@ def measure(
                 asdict(p) for p in measure_points(labels, crossed.flags, lesions, points, False)
             ],
         },
-        "curves": curves(configuration, validation, crossed),
+        "curves": curves(fitted, validation, crossed),
         "groups": [asdict(group) for group in by_group(validation.photos, labels, crossed.probabilities)],
         "mistakes": [asdict(m) for m in mistakes(validation.photos, labels, crossed.probabilities)],
         "corruptions": [asdict(row) for row in read_corruptions(folder)],
@@ -129,6 +131,17 @@ def as_text(metrics: Mapping[str, Any]) -> str:
     """metrics.json, a list of numbers on one line. Raises ValueError for what JSON has no word for."""
     spread = json.dumps(metrics, indent=2, allow_nan=False)
     return re.sub(r"\[([^\[\]{}\"]*)\]", lambda found: f"[{' '.join(found[1].split())}]", spread) + "\n"
+
+
+def _evaluate_crossed(fitted: Mapping[str, Configuration], validation: Validation) -> dict[str, Any]:
+    """`Evaluation` on all validation lesions, each half by constants fitted to the other, and those constants."""
+    shown = cross_fitted(fitted, validation).probabilities
+    return asdict(evaluate(validation.labels, shown, validation.lesion_ids)) | {
+        "ece_by_chance": error_by_chance(shown),
+        "fitted_on": {
+            part: {"temperature": half.temperature, "tau": half.tau} for part, half in fitted.items()
+        },
+    }
 
 
 def _as_dicts(rows: Mapping[str, SetFigures]) -> dict[str, Any]:

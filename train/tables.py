@@ -54,9 +54,11 @@ def with_model_index(card: str, metrics: Metrics) -> str:
 
 def results_table(metrics: Metrics) -> str:
     """Markdown: the headline figures of every network in `model/metrics.json`, then a table per class."""
-    lines = ["| figure | " + " | ".join(f"{name}: report | {name}: cross-fitted" for name in metrics) + " |"]
-    lines.append("|---|" + "---|" * 2 * len(metrics))
-    evaluations = [part for network in metrics.values() for part in (network, network["cross_fitted"])]
+    evaluations, heads = [], []
+    for name, network in metrics.items():
+        evaluations += [network, network["cross_fitted"], network["shipped_tau"]]
+        heads += [f"{name}: {kind}" for kind in ("report", "cross-fitted", "cross-fitted, tau as shipped")]
+    lines = ["| figure | " + " | ".join(heads) + " |", "|---|" + "---|" * len(heads)]
     lines.append(
         "| photos (lesions) | " + " | ".join(f"{e['n']} ({e['lesions']})" for e in evaluations) + " |"
     )
@@ -88,53 +90,80 @@ def results_table(metrics: Metrics) -> str:
 
 
 def calibration(metrics: Metrics) -> str:
-    """Temperature, tau, and the calibration error before and after, beside what chance would give a perfect network."""
+    """The calibration error by what tau and temperature were fitted to, beside what chance would give a perfect network."""
     lines = [
-        "| model | temperature | tau | report, before | report, after | chance (95 %) | cross-fitted | chance (95 %) |",
-        "|---|---|---|---|---|---|---|---|",
+        "| model | fitted to | tau | temperature | measured on | ECE | chance (95 %) |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name, network in metrics.items():
-        fitted, crossed = network["calibration"], network["cross_fitted"]
-        shares = [fitted["ece_before"], fitted["ece_after"], fitted["ece_by_chance"]]
-        cells = [_share(value) for value in (*shares, crossed["ece"], crossed["ece_by_chance"])]
-        lines.append(
-            f"| {name} | {fitted['temperature']:.2f} | {fitted['tau']:.2f} | " + " | ".join(cells) + " |"
-        )
+        shipped, same_tau, crossed = (network[key] for key in ("calibration", "shipped_tau", "cross_fitted"))
+        lines.append(f"| {name} | nothing | 0 | 1 | report | {_share(shipped['ece_before'])} | - |")
+        for fitted, constants, measured, evaluation, chance in (
+            ("tune, as shipped", (shipped,), "report", network, shipped),
+            (
+                "each half, tau as shipped",
+                same_tau["fitted_on"].values(),
+                "the other half",
+                same_tau,
+                same_tau,
+            ),
+            ("each half", crossed["fitted_on"].values(), "the other half", crossed, crossed),
+        ):
+            taus, temperatures = (
+                " and ".join(dict.fromkeys(f"{one[key]:.2f}" for one in constants))
+                for key in ("tau", "temperature")
+            )
+            error = f"{_share(evaluation['ece'])} {_between(evaluation['confidence_intervals']['ece'])}"
+            cells = (fitted, taus, temperatures, measured, error, _share(chance["ece_by_chance"]))
+            lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
 def sets(metrics: Metrics) -> str:
-    """Coverage and size of the conformal sets, cross-fitted."""
-    lines = [
-        "| dx | " + " | ".join(f"{n}: coverage | {n}: classes in a set" for n in metrics) + " | photos |"
+    """Coverage and size of the conformal sets: as shipped on report lesions, and cross-fitted on all."""
+    kinds = ("report", "cross_fitted")
+    columns = [
+        f"{n}: {kind.replace('_', '-')}, coverage | classes in a set | photos"
+        for n in metrics
+        for kind in kinds
     ]
-    lines.append("|---|" + "---|" * (2 * len(metrics) + 1))
+    lines = ["| dx | " + " | ".join(columns) + " |", "|---|" + "---|---|---|" * len(columns)]
     for name in ("all", *CODES):
-        rows = [network["sets"]["cross_fitted"][name] for network in metrics.values()]
-        cells = [f"{_share(r['coverage'])} {_between(r['interval'])} | {r['size']:.2f}" for r in rows]
-        lines.append(f"| {name} | " + " | ".join(cells) + f" | {rows[0]['photos']} |")
-    single = ", ".join(
-        f"{name} {network['sets']['cross_fitted']['all']['single']:.0%}" for name, network in metrics.items()
-    )
-    return "\n".join([*lines, "", f"Sets of a single class: {single}."])
+        rows = [network["sets"][kind][name] for network in metrics.values() for kind in kinds]
+        cells = [
+            f"{_share(r['coverage'])} {_between(r['interval'])} | {r['size']:.2f} | {r['photos']}"
+            for r in rows
+        ]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    for name, network in metrics.items():
+        report, crossed = (network["sets"][kind] for kind in kinds)
+        tune = {code: crossed[code]["photos"] - report[code]["photos"] for code in CODES}
+        fewest, most = min(tune, key=tune.__getitem__), max(tune, key=tune.__getitem__)
+        lines.append(
+            f"\n{name}: {report['all']['single']:.0%} of the sets of report lesions hold a single class, cross-fitted "
+            f"{crossed['all']['single']:.0%}. A class's threshold rests on its tune photos, which are few for some: "
+            f"{tune[fewest]} for {fewest}, {tune[most]} for {most}."
+        )
+    return "\n".join(lines)
 
 
 def operating_points(metrics: Metrics) -> str:
-    """Thresholds, and what they cost, cross-fitted."""
-    lines = [
-        "| model | target | asked | threshold | sensitivity | specificity | flagged in vain per find |",
-        "|---|---|---|---|---|---|---|",
+    """The shipped thresholds and what they cost on report lesions; beside that, points fitted alike, cross-fitted."""
+    figures = ("sensitivity", "specificity", "false_alarms_per_find")
+    heads = [
+        f"{where}: sensitivity | specificity | flagged in vain per find"
+        for where in ("report", "points fitted like this, on the other half")
     ]
+    lines = ["| model | target | asked | threshold | " + " | ".join(heads) + " |", "|---|" + "---|" * 9]
     for name, network in metrics.items():
         both = zip(*(network["operating_points"][kind] for kind in ("report", "cross_fitted")), strict=True)
-        for fixed, row in both:
-            cells = [
-                f"{_share(row[k])} {_between(row[f'{k}_interval'])}" for k in ("sensitivity", "specificity")
-            ]
-            low, high = row["false_alarms_per_find_interval"]
-            cells.append(f"{row['false_alarms_per_find']:.2f} [{low:.2f}, {high:.2f}]")
-            asked = f"{row['asked']:.0%} | {fixed['threshold']:.4f}"
-            lines.append(f"| {name} | {row['target']} | {asked} | " + " | ".join(cells) + " |")
+        for shipped, crossed in both:
+            cells = [f"{shipped['asked']:.0%}", f"{shipped['threshold']:.4f}"]
+            for row in (shipped, crossed):
+                for figure in figures:
+                    written = _ratio if figure == "false_alarms_per_find" else _share
+                    cells.append(f"{written(row[figure])} {_between(row[f'{figure}_interval'], written)}")
+            lines.append(f"| {name} | {shipped['target']} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -323,5 +352,9 @@ def _gain(value: float) -> str:
     return ("-" if value < 0 else "+") + _share(abs(value))
 
 
-def _between(interval: tuple[float, float] | None) -> str:
-    return "" if interval is None else f"[{_share(interval[0])}, {_share(interval[1])}]"
+def _ratio(value: float) -> str:
+    return f"{value:.2f}"
+
+
+def _between(interval: tuple[float, float] | None, written: Callable[[float], str] = _share) -> str:
+    return "" if interval is None else f"[{written(interval[0])}, {written(interval[1])}]"

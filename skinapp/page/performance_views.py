@@ -111,8 +111,8 @@ def calibration_html(metrics: Metrics) -> str:
     return (
         f'<div class="sides">{charts.reliability(metrics)}</div>'
         '<p class="mix">On the dotted line the network is right as often as it says. Points: measured, with 95 % intervals, where '
-        f"there are at least {charts.FEWEST} photos; bars: the share of photos with such a probability. Calibration takes {_percent(fitted['tau'])} of the training mix out again, which raises the "
-        f"recall of rare classes, and divides the logits by {fitted['temperature']:.2f} (temperature). A network whose "
+        f"there are at least {charts.FEWEST} photos; bars: the share of photos with such a probability. As shipped, "
+        f"calibration takes {_percent(fitted['tau'])} of the training mix out again, which raises the recall of rare classes, and divides the logits by {fitted['temperature']:.2f} (temperature). A network whose "
         f"probabilities are exactly right would stay below {_share(crossed['ece_by_chance'])} in 95 of 100 such samples. "
         f"{_provenance(metrics)}</p>"
     )
@@ -123,7 +123,8 @@ def operating_html(metrics: Metrics) -> str:
     return (
         f'<div class="marked">{charts.operating(metrics)}<span class="mark" aria-hidden="true"></span></div>'
         '<p class="mix">Specificity: the share of other lesions that is not flagged. Thresholds were fitted to one half of the '
-        "validation lesions and measured on the other half, so the share found need not be the one asked for.</p>"
+        "validation lesions and measured on the other half, so the share found need not be the one asked for; the intervals hold "
+        "them fixed.</p>"
     )
 
 
@@ -165,8 +166,9 @@ def _costs(point: PointFigures) -> str:
         f'<p class="legend"><span><i class="found"></i>{found} found</span> <span><i class="missed"></i>{ill - found} missed'
         f'</span> <span><i class="alarms"></i>{alarms} flagged in vain</span> <span><i class="spared"></i>{well - alarms} '
         f'not flagged</span></p><p class="mix">Of 1,000 photos of this data set’s mix, in which {ill} are {what}. '
-        f"A lesion is flagged from a probability of {_percent(point.threshold)} on. In a practice such lesions are rarer, and more "
-        "are flagged in vain for each one found.</p>"
+        "The figures are those of points fitted like the shipped one, which flags a lesion from a probability of "
+        f"{_percent(point.threshold)} on. In a practice such lesions are rarer, and more are flagged in vain for each one "
+        "found.</p>"
     )
 
 
