@@ -17,6 +17,7 @@ from train.calibrate import fit_configuration, fit_halves
 from train.corruptions import read_corruptions
 from train.dermatoscopic import read_dermatoscopic
 from train.maps import read_maps
+from train.margins import read_margins
 from train.report import as_text, measure
 from train.similar import read_similar
 from train.tables import with_model_index, with_tables
@@ -78,6 +79,7 @@ def figures(tree: Any, place: str = "") -> dict[str, Any]:
     [
         ("corruptions", read_corruptions),
         ("maps", read_maps),
+        ("margins", read_margins),
         ("dermatoscopic", read_dermatoscopic),
         ("similar", read_similar),
     ],

@@ -238,6 +238,16 @@ def test_maps_are_those_of_report_lesions(metrics: Metrics) -> None:
     assert table.splitlines()[-1] == "fast: 40 photos."
 
 
+def test_partitions_are_those_of_the_split(metrics: Metrics) -> None:
+    table = rows(TABLES["partitions"](metrics))
+    assert table[1] == ["all", "8,349 (6,227)", "826 (622)", "840 (621)"]
+    columns = [
+        [int(cell.split(" ")[0].replace(",", "")) for cell in column]
+        for column in list(zip(*table[1:], strict=True))[1:]
+    ]
+    assert all(sum(of_classes) == everything for everything, *of_classes in columns)
+
+
 def test_margins_stand_under_the_map_that_ships(metrics: Metrics) -> None:
     gains = [".438: +.062 [-.125, +.250]"] * 2, [".625: -.125 [-.125, +.250]"] * 2
     assert rows(TABLES["margins"](metrics)) == [

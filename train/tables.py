@@ -3,6 +3,7 @@
 A document holds `<!-- NAME: written by python -m train.report -->` ... `<!-- end of NAME -->` where a table of TABLES goes.
 """
 
+import csv
 import re
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ from huggingface_hub import EvalResult, ModelCard
 
 from skinapp.evaluation import HEADLINE
 from skinapp.lesions import BY_CODE, CODES
+from skinapp.models import MODELS
 from skinapp.published import CAUTIONS, PUBLISHED
 from skinapp.saliency_methods import METHODS
 
@@ -324,7 +326,22 @@ def comparison(metrics: Metrics) -> str:
     return "\n".join([*lines, "", *(f"- {caution}" for caution in CAUTIONS)])
 
 
+def partitions(_: Metrics) -> str:
+    """Photos and lesions of each class on each side of model/split.csv."""
+    with (MODELS / "split.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    lines = ["| photos (lesions) | train | tune | report |", "|---|---|---|---|"]
+    for dx in ("all", *CODES):
+        cells = []
+        for part in ("train", "tune", "report"):
+            own = [row["lesion_id"] for row in rows if row["part"] == part and dx in ("all", row["dx"])]
+            cells.append(f"{len(own):,} ({len(set(own)):,})")
+        lines.append(f"| {dx} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 TABLES: dict[str, Callable[[Metrics], str]] = {
+    "partitions": partitions,
     "results": results_table,
     "calibration": calibration,
     "sets": sets,
