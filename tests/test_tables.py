@@ -135,7 +135,7 @@ def test_other_figures_change_the_document(metrics: Metrics) -> None:
 
 
 def test_unknown_and_missing_marks_are_refused(metrics: Metrics) -> None:
-    with pytest.raises(ValueError, match="no table called sizes: results, "):
+    with pytest.raises(ValueError, match="no table called sizes: partitions, "):
         with_tables(document("results", "sizes"), metrics)
     with pytest.raises(ValueError, match="no place marked"):
         with_tables("A document without marks.", metrics)
