@@ -23,6 +23,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+import skinapp.dicom as dicom_module
 from skinapp.drawings import draw_lesion
 from skinapp.preprocess import Limits, PhotoError, open_photo
 
@@ -166,6 +167,27 @@ def test_a_deflated_file_is_refused_before_it_is_unpacked() -> None:
     data = head[: head.index(b"1.2.840.10008.1.2.1.99") + 22] + bomb.compress(bytes(10**8)) + bomb.flush()
     with pytest.raises(PhotoError, match="deflate"):
         open_photo(data)
+
+
+def jpeg_2000(side: int, **options: Any) -> bytes:
+    """DRAWN, stretched to side x side pixels."""
+    file = io.BytesIO()
+    DRAWN.resize((side, side)).save(file, "JPEG2000", irreversible=False, no_jp2=True, mct=1, **options)
+    return dicom(encapsulate([file.getvalue()]), "YBR_RCT", JPEG2000Lossless, Rows=side, Columns=side)
+
+
+def test_a_large_jpeg_2000_is_read_in_a_smaller_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dicom_module, "MOST_JPEG_2000", 15_000)
+    photo = open_photo(jpeg_2000(400))
+    assert photo.size == (100, 100)
+    assert np.abs(np.asarray(photo).astype(int) - np.asarray(DRAWN.resize((100, 100)))).mean() < 4
+    assert open_photo(jpeg_2000(120)).size == (120, 120)
+
+
+def test_a_large_jpeg_2000_without_smaller_sizes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dicom_module, "MOST_JPEG_2000", 15_000)
+    with pytest.raises(PhotoError, match=r"more than 0.015 megapixels and no smaller size in it"):
+        open_photo(jpeg_2000(400, num_resolutions=2))
 
 
 def test_limits_hold_for_the_picture() -> None:
