@@ -16,7 +16,7 @@ from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels import apply_color_lut, get_decoder
 from pydicom.uid import UID, MediaStorageDirectoryStorage
 
-from skinapp.photo_files import Limits, Metered, PhotoError, check_cost, without_app_data
+from skinapp.photo_files import WITHOUT_PREAMBLE, Limits, Metered, PhotoError, check_cost, without_app_data
 
 # pydicom quotes header values, which may be patients' names, when it warns of those that break the standard's rules.
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
@@ -24,7 +24,11 @@ warnings.filterwarnings("ignore", module="pydicom")
 logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 
 PHOTO_MODALITIES = {"DMS", "XC"}  # dermoscopy, external-camera photography
-SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # what devices of before 2019 export, of any modality
+# VL Photographic and Dermoscopic Photography Image Storage: photos, whatever modality a device writes beside them.
+PHOTO_CLASSES = {"1.2.840.10008.5.1.4.1.1.77.1.4", "1.2.840.10008.5.1.4.1.1.77.1.7"}
+SECONDARY_CAPTURE = (
+    "1.2.840.10008.5.1.4.1.1.7"  # what devices of before 2019 export, of any modality; also with .1 to .4
+)
 UNCOMPRESSED = {
     pydicom.uid.ImplicitVRLittleEndian,
     pydicom.uid.ExplicitVRLittleEndian,
@@ -38,6 +42,7 @@ COLOURS = {
 MOST_JPEG_2000 = (
     2_500_000  # pixels: of noise, they take a core three seconds; 49 megapixels would take twenty, and 1 GB
 )
+PREAMBLE = bytes(128) + b"DICM"
 DEFLATED = str(pydicom.uid.DeflatedExplicitVRLittleEndian).encode()
 
 UNFAITHFUL = (
@@ -60,14 +65,15 @@ def open_dicom(data: bytes, limits: Limits) -> Image.Image:
     """
     if DEFLATED in data:  # pydicom would unpack the whole file first, however large it becomes
         raise PhotoError(_compressed("deflate"))
+    if data.startswith(WITHOUT_PREAMBLE):
+        data = PREAMBLE + data
     dataset = pydicom.dcmread(Metered(data), specific_tags=cast(Any, TAGS))
     syntax = UID(dataset.file_meta.TransferSyntaxUID)
     if not dataset and dataset.file_meta.get("MediaStorageSOPClassUID") != MediaStorageDirectoryStorage:
         raise ValueError("pydicom keeps nothing of a file that ends amid an element.")
-    modality, sop_class = dataset.get("Modality") or "OT", dataset.get("SOPClassUID")
-    if modality not in PHOTO_MODALITIES and not (
-        modality == "OT" and str(sop_class).startswith(SECONDARY_CAPTURE)
-    ):
+    modality, sop_class = dataset.get("Modality") or "OT", str(dataset.get("SOPClassUID"))
+    captured = modality == "OT" and f"{sop_class}.".startswith(f"{SECONDARY_CAPTURE}.")
+    if sop_class not in PHOTO_CLASSES and modality not in PHOTO_MODALITIES and not captured:
         raise PhotoError(
             "This DICOM file holds no photo of the skin (modality DMS or XC): choose a dermatoscopic photo."
         )

@@ -110,6 +110,9 @@ _FIRST_BYTES = {
     "BMP": (b"BM",),
     "TIFF": (b"II*\0", b"MM\0*", b"II\0*", b"MM*\0", b"II+\0", b"MM\0+"),
 }
+# The length of group 2, which begins a DICOM file that was saved without its preamble. One without group 2 cannot be told
+# from other data, and is not read.
+WITHOUT_PREAMBLE = b"\2\0\0\0UL\4\0"
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 # What people send by mistake and Pillow has no name for. Of pictures that it knows, Pillow tells the name.
@@ -129,7 +132,7 @@ _OTHERS = (
 
 def kind_of(data: bytes) -> str:
     """One of READ_KINDS, or "" for what is not read here. data: the whole file, or its beginning."""
-    if data[128:132] == b"DICM":
+    if data[128:132] == b"DICM" or data.startswith(WITHOUT_PREAMBLE):
         return "DICOM"
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"

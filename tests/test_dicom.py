@@ -32,6 +32,8 @@ PIXELS = np.asarray(DRAWN)
 GREY = np.asarray(DRAWN.convert("L"))
 YBR = np.asarray(DRAWN.convert("YCbCr"))
 DERMOSCOPIC = "1.2.840.10008.5.1.4.1.1.77.1.7"
+PHOTOGRAPHIC = "1.2.840.10008.5.1.4.1.1.77.1.4"
+ENDOSCOPIC = "1.2.840.10008.5.1.4.1.1.77.1.1"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 SECRET = "Secret^Patient"
 
@@ -96,6 +98,9 @@ READ: dict[str, tuple[bytes, np.ndarray, float]] = {
     "big-endian": (dicom(PIXELS.tobytes(), "RGB", ExplicitVRBigEndian), PIXELS, 0),
     "planes": (dicom(PIXELS.transpose(2, 0, 1).tobytes(), "RGB", PlanarConfiguration=1), PIXELS, 0),
     "photographic": (dicom(PIXELS.tobytes(), "RGB", Modality="XC"), PIXELS, 0),
+    "photographic, as endoscopy": (dicom(PIXELS.tobytes(), "RGB", Modality="ES", SOPClassUID=PHOTOGRAPHIC), PIXELS, 0),
+    "dermoscopic, as microscopy": (dicom(PIXELS.tobytes(), "RGB", Modality="GM"), PIXELS, 0),
+    "without preamble": (dicom(PIXELS.tobytes(), "RGB")[132:], PIXELS, 0),
     "secondary capture": (dicom(PIXELS.tobytes(), "RGB", Modality="OT", SOPClassUID=SECONDARY_CAPTURE), PIXELS, 0),
     "first of two frames": (dicom(PIXELS.tobytes() + bytes(PIXELS.size), "RGB", NumberOfFrames=2), PIXELS, 0),
     "16 bits": (dicom((PIXELS.astype("<u2") * 257).tobytes(), "RGB", **RGB16), PIXELS, 0),
@@ -132,10 +137,14 @@ def test_nothing_of_the_header_goes_further() -> None:
 
 
 REFUSED: dict[str, tuple[bytes, str]] = {
-    "computed tomography": (dicom(GREY.tobytes(), "MONOCHROME2", Modality="CT"), "no photo of the skin"),
+    "computed tomography": (
+        dicom(GREY.tobytes(), "MONOCHROME2", Modality="CT", SOPClassUID="1.2.840.10008.5.1.4.1.1.2"), "no photo of the skin",
+    ),
     "secondary capture of an MR": (
         dicom(PIXELS.tobytes(), "RGB", Modality="MR", SOPClassUID=SECONDARY_CAPTURE), "no photo of the skin",
     ),
+    "endoscopy": (dicom(PIXELS.tobytes(), "RGB", Modality="ES", SOPClassUID=ENDOSCOPIC), "no photo of the skin"),
+    "endoscopy, as other": (dicom(PIXELS.tobytes(), "RGB", Modality="OT", SOPClassUID=ENDOSCOPIC), "no photo of the skin"),
     "no pixels": (dicom(b"", "RGB", PixelData=None), "no picture"),
     "lossless jpeg": (dicom(encapsulate([bytes(99)]), "RGB", JPEGLSLossless), "JPEG-LS Lossless"),
     "rle": (dicom(encapsulate([bytes(99)]), "RGB", RLELossless), "RLE Lossless"),
