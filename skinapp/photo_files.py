@@ -39,14 +39,10 @@ class Limits:
 
     @classmethod
     def from_environment(cls) -> "Limits":
-        """The limits with SKINAPP_MOST_BYTES and SKINAPP_MOST_PIXELS in place of the defaults.
-
-        Ends the process with a sentence where one of them is no positive whole number: it is read while modules are being
-        imported, where nobody could catch an error of ours.
-        """
+        """The limits with SKINAPP_MOST_BYTES and SKINAPP_MOST_PIXELS in place of the defaults."""
         return cls(
-            _whole_number("SKINAPP_MOST_BYTES", cls.most_bytes),
-            _whole_number("SKINAPP_MOST_PIXELS", cls.most_pixels),
+            whole_number("SKINAPP_MOST_BYTES", cls.most_bytes),
+            whole_number("SKINAPP_MOST_PIXELS", cls.most_pixels),
         )
 
     def check_bytes(self, number: int) -> None:
@@ -73,12 +69,16 @@ class Limits:
         )
 
 
-def _whole_number(name: str, default: int) -> int:
+def whole_number(name: str, default: int) -> int:
+    """A limit from the environment. Ends the process with a sentence where it is no positive whole number: limits are read
+    while modules are being imported, where nobody could catch an error of ours."""
     text = os.environ.get(name, "").strip()
     if not text:
         return default
     if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise SystemExit(f"skinapp cannot start: {name} is to be a whole number above 0.")
+        raise SystemExit(
+            f"skinapp cannot start: {name} is {text!r}: set it to a whole number above 0 or unset it."
+        )
     return int(text)
 
 
