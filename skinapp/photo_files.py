@@ -21,6 +21,9 @@ MOST_SCANS = 100  # a progressive JPEG has about ten; each scan costs a walk thr
 MOST_TABLES = (
     100  # tables or EXIF blocks of a JPEG and its previews, colour profiles of a PNG: one to a dozen
 )
+MOST_HEIC_BYTES = (
+    25 * 2**20
+)  # noise takes a core 0.13 s a megabyte; a telephone's 48 megapixels have about ten
 MOST_TAGS = 1_000  # of a TIFF's directory; cameras write fewer than a hundred
 MOST_VALUES = 200_000  # of one TIFF tag: the strips or tiles of the largest picture that is read
 
@@ -164,13 +167,15 @@ def _pillow_name(prefix: bytes) -> str:
 
 
 def check_cost(data: bytes, kind: str) -> None:
-    """Refuse a JPEG, PNG or TIFF that is built to cost far more than its size in pixels. Raises PhotoError."""
+    """Refuse a JPEG, PNG, HEIC or TIFF that is built to cost far more than its size in pixels. Raises PhotoError."""
     if kind == "JPEG" and data.count(b"\xff\xda") > MOST_SCANS:  # the bytes of a scan never hold a marker
         raise PhotoError("This JPEG is made of too many scans: save it anew as a baseline JPEG.")
     if kind == "JPEG" and data.count(b"\xff\xdb") > MOST_TABLES:
         raise PhotoError("This JPEG holds too many tables: save it anew as a baseline JPEG.")
     if kind == "PNG" and data.count(b"iCCP") > MOST_TABLES:  # each is unpacked, to a megabyte
         raise PhotoError("This PNG holds too many colour profiles: save it anew as PNG or JPEG.")
+    if kind == "HEIF" and len(data) > MOST_HEIC_BYTES:
+        raise PhotoError(f"This HEIC is larger than {MOST_HEIC_BYTES // 2**20} MB: save the photo as JPEG.")
     if kind == "TIFF":
         _check_tiff(data)
 

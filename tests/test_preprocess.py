@@ -486,6 +486,16 @@ def test_golden_values_of_a_large_jpeg() -> None:
     assert min(open_photo(encoded(large, "JPEG")).size) == 900 > ENOUGH
 
 
+def test_a_tiff_whose_compression_is_slow_or_unknown_is_refused() -> None:
+    data = bytearray(encoded(DRAWN, "TIFF", compression="lzma"))
+    with pytest.raises(PhotoError, match="LZMA or as WebP"):
+        open_photo(bytes(data))
+    written = struct.pack("<HHLHH", 259, 3, 1, 34925, 0)
+    assert data.count(written) == 1
+    with pytest.raises(PhotoError, match="LZMA or as WebP"):
+        open_photo(bytes(data.replace(written, struct.pack("<HHLHH", 259, 3, 1, 50001, 0))))
+
+
 def test_limits_are_settings() -> None:
     program = (
         "from skinapp.preprocess import LIMITS, MOST_BYTES\nfrom skinapp.sources import MOST_ARCHIVE_BYTES, MOST_FILES\n"
