@@ -190,7 +190,10 @@ class Classifier:
         self.head = keras.Model(*self.folded.outputs[:2])
         size = self.configuration.input_size
         signature = [tf.TensorSpec([None, size, size, 3], tf.float32)]
-        self.forward = tf.function(self._forward, input_signature=signature, jit_compile=False)
+        # Without autograph, which would leave a file of rewritten Python in the temporary folder.
+        self.forward = tf.function(
+            self._forward, input_signature=signature, autograph=False, jit_compile=False
+        )
 
     @property
     def sha256(self) -> str:

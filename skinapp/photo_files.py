@@ -21,6 +21,9 @@ MOST_SCANS = 100  # a progressive JPEG has about ten; each scan costs a walk thr
 MOST_TABLES = (
     100  # tables or EXIF blocks of a JPEG and its previews, colour profiles of a PNG: one to a dozen
 )
+MOST_HEIC_BYTES = (
+    25 * 2**20
+)  # noise takes a core 0.13 s a megabyte; a telephone's 48 megapixels have about ten
 MOST_TAGS = 1_000  # of a TIFF's directory; cameras write fewer than a hundred
 MOST_VALUES = 200_000  # of one TIFF tag: the strips or tiles of the largest picture that is read
 
@@ -39,14 +42,10 @@ class Limits:
 
     @classmethod
     def from_environment(cls) -> "Limits":
-        """The limits with SKINAPP_MOST_BYTES and SKINAPP_MOST_PIXELS in place of the defaults.
-
-        Ends the process with a sentence where one of them is no positive whole number: it is read while modules are being
-        imported, where nobody could catch an error of ours.
-        """
+        """The limits with SKINAPP_MOST_BYTES and SKINAPP_MOST_PIXELS in place of the defaults."""
         return cls(
-            _whole_number("SKINAPP_MOST_BYTES", cls.most_bytes),
-            _whole_number("SKINAPP_MOST_PIXELS", cls.most_pixels),
+            whole_number("SKINAPP_MOST_BYTES", cls.most_bytes),
+            whole_number("SKINAPP_MOST_PIXELS", cls.most_pixels),
         )
 
     def check_bytes(self, number: int) -> None:
@@ -73,12 +72,16 @@ class Limits:
         )
 
 
-def _whole_number(name: str, default: int) -> int:
+def whole_number(name: str, default: int) -> int:
+    """A limit from the environment. Ends the process with a sentence where it is no positive whole number: limits are read
+    while modules are being imported, where nobody could catch an error of ours."""
     text = os.environ.get(name, "").strip()
     if not text:
         return default
     if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise SystemExit(f"skinapp cannot start: {name} is to be a whole number above 0.")
+        raise SystemExit(
+            f"skinapp cannot start: {name} is {text!r}: set it to a whole number above 0 or unset it."
+        )
     return int(text)
 
 
@@ -110,6 +113,9 @@ _FIRST_BYTES = {
     "BMP": (b"BM",),
     "TIFF": (b"II*\0", b"MM\0*", b"II\0*", b"MM*\0", b"II+\0", b"MM\0+"),
 }
+# The length of group 2, which begins a DICOM file that was saved without its preamble. One without group 2 cannot be told
+# from other data, and is not read.
+WITHOUT_PREAMBLE = b"\2\0\0\0UL\4\0"
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 # What people send by mistake and Pillow has no name for. Of pictures that it knows, Pillow tells the name.
@@ -129,7 +135,7 @@ _OTHERS = (
 
 def kind_of(data: bytes) -> str:
     """One of READ_KINDS, or "" for what is not read here. data: the whole file, or its beginning."""
-    if data[128:132] == b"DICM":
+    if data[128:132] == b"DICM" or data.startswith(WITHOUT_PREAMBLE):
         return "DICOM"
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
@@ -161,13 +167,15 @@ def _pillow_name(prefix: bytes) -> str:
 
 
 def check_cost(data: bytes, kind: str) -> None:
-    """Refuse a JPEG, PNG or TIFF that is built to cost far more than its size in pixels. Raises PhotoError."""
+    """Refuse a JPEG, PNG, HEIC or TIFF that is built to cost far more than its size in pixels. Raises PhotoError."""
     if kind == "JPEG" and data.count(b"\xff\xda") > MOST_SCANS:  # the bytes of a scan never hold a marker
         raise PhotoError("This JPEG is made of too many scans: save it anew as a baseline JPEG.")
     if kind == "JPEG" and data.count(b"\xff\xdb") > MOST_TABLES:
         raise PhotoError("This JPEG holds too many tables: save it anew as a baseline JPEG.")
     if kind == "PNG" and data.count(b"iCCP") > MOST_TABLES:  # each is unpacked, to a megabyte
         raise PhotoError("This PNG holds too many colour profiles: save it anew as PNG or JPEG.")
+    if kind == "HEIF" and len(data) > MOST_HEIC_BYTES:
+        raise PhotoError(f"This HEIC is larger than {MOST_HEIC_BYTES // 2**20} MB: save the photo as JPEG.")
     if kind == "TIFF":
         _check_tiff(data)
 

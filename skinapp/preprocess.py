@@ -222,6 +222,11 @@ def _refuse_unsuitable(image: Image.Image) -> None:
     """Refuse several pictures in one file, and colours that Pillow does not read faithfully."""
     if image.format in ("PNG", "WEBP") and getattr(image, "n_frames", 1) > 1:
         raise PhotoError("This file holds more than one picture: save the one to be read as JPEG or PNG.")
+    if image.format == "TIFF" and image.info.get("compression") in ("lzma", "webp"):
+        # The one takes seconds for noise; the other libtiff may lack, and says so on standard error by itself.
+        raise PhotoError(
+            "This TIFF is compressed by LZMA or as WebP, which is not read here: save it as PNG or JPEG."
+        )
     sixteen_bits = image.mode.startswith("I;16")
     if (
         sixteen_bits and image.format == "TIFF"

@@ -111,6 +111,7 @@ def _gradient(classifier: Classifier) -> Callable[[np.ndarray, int], tf.Tensor]:
             tf.TensorSpec([1, *head.inputs[0].shape[1:]], tf.float32),
             tf.TensorSpec([], tf.int32),
         ],
+        autograph=False,
         jit_compile=False,
     )
     def gradient(features: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
@@ -188,7 +189,9 @@ class _TracedLayer(keras.layers.Layer):
     def __init__(self, model: keras.Model):
         super().__init__(trainable=False)
         self._shape = model.outputs[0].shape[1:]
-        self._traced_model = tf.function(lambda x: model(x, training=False), jit_compile=False)
+        self._traced_model = tf.function(
+            lambda x: model(x, training=False), autograph=False, jit_compile=False
+        )
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
         return self._traced_model(x)

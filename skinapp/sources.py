@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PureWindowsPath
 
+from skinapp.photo_files import whole_number
 from skinapp.preprocess import MOST_BYTES, PhotoError
 
-MOST_FILES = int(os.environ.get("SKINAPP_MOST_FILES", "5000"))  # of an archive, and of one run on the page
-MOST_ARCHIVE_BYTES = (
-    int(os.environ.get("SKINAPP_MOST_ARCHIVE_MB", "1024")) * 2**20
-)  # packed, and again unpacked
+MOST_FILES = whole_number("SKINAPP_MOST_FILES", 5000)  # of an archive, and of one run on the page
+MOST_ARCHIVE_BYTES = whole_number("SKINAPP_MOST_ARCHIVE_MB", 1024) * 2**20  # packed, and again unpacked
 ENTRY = 512  # bytes that a name may take in an archive's list of contents, with all that is said of it; 46 at least
 
 ARCHIVE = b"PK\x03\x04"  # how a ZIP begins

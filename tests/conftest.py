@@ -13,7 +13,8 @@ import keras
 import numpy as np
 import pytest
 
-from skinapp.classifier import FORMAT, Configuration
+from skinapp import selftest
+from skinapp.classifier import FORMAT, Classifier, Configuration
 from skinapp.decision import OperatingPoint
 from skinapp.drawings import draw_lesion
 from skinapp.lesions import CODES
@@ -44,6 +45,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     head.kernel.assign(head.kernel * 2 / logits.std(0))  # untrained logits hardly differ from photo to photo
     head.bias.assign(-2 * logits.mean(0) / logits.std(0))
     write_model(folder, network, tiny_configuration(map_layer))
+    selftest.write(Classifier(folder))
     return folder
 
 

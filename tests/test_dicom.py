@@ -23,6 +23,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+import skinapp.dicom as dicom_module
 from skinapp.drawings import draw_lesion
 from skinapp.preprocess import Limits, PhotoError, open_photo
 
@@ -31,6 +32,8 @@ PIXELS = np.asarray(DRAWN)
 GREY = np.asarray(DRAWN.convert("L"))
 YBR = np.asarray(DRAWN.convert("YCbCr"))
 DERMOSCOPIC = "1.2.840.10008.5.1.4.1.1.77.1.7"
+PHOTOGRAPHIC = "1.2.840.10008.5.1.4.1.1.77.1.4"
+ENDOSCOPIC = "1.2.840.10008.5.1.4.1.1.77.1.1"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 SECRET = "Secret^Patient"
 
@@ -95,6 +98,9 @@ READ: dict[str, tuple[bytes, np.ndarray, float]] = {
     "big-endian": (dicom(PIXELS.tobytes(), "RGB", ExplicitVRBigEndian), PIXELS, 0),
     "planes": (dicom(PIXELS.transpose(2, 0, 1).tobytes(), "RGB", PlanarConfiguration=1), PIXELS, 0),
     "photographic": (dicom(PIXELS.tobytes(), "RGB", Modality="XC"), PIXELS, 0),
+    "photographic, as endoscopy": (dicom(PIXELS.tobytes(), "RGB", Modality="ES", SOPClassUID=PHOTOGRAPHIC), PIXELS, 0),
+    "dermoscopic, as microscopy": (dicom(PIXELS.tobytes(), "RGB", Modality="GM"), PIXELS, 0),
+    "without preamble": (dicom(PIXELS.tobytes(), "RGB")[132:], PIXELS, 0),
     "secondary capture": (dicom(PIXELS.tobytes(), "RGB", Modality="OT", SOPClassUID=SECONDARY_CAPTURE), PIXELS, 0),
     "first of two frames": (dicom(PIXELS.tobytes() + bytes(PIXELS.size), "RGB", NumberOfFrames=2), PIXELS, 0),
     "16 bits": (dicom((PIXELS.astype("<u2") * 257).tobytes(), "RGB", **RGB16), PIXELS, 0),
@@ -131,10 +137,14 @@ def test_nothing_of_the_header_goes_further() -> None:
 
 
 REFUSED: dict[str, tuple[bytes, str]] = {
-    "computed tomography": (dicom(GREY.tobytes(), "MONOCHROME2", Modality="CT"), "no photo of the skin"),
+    "computed tomography": (
+        dicom(GREY.tobytes(), "MONOCHROME2", Modality="CT", SOPClassUID="1.2.840.10008.5.1.4.1.1.2"), "no photo of the skin",
+    ),
     "secondary capture of an MR": (
         dicom(PIXELS.tobytes(), "RGB", Modality="MR", SOPClassUID=SECONDARY_CAPTURE), "no photo of the skin",
     ),
+    "endoscopy": (dicom(PIXELS.tobytes(), "RGB", Modality="ES", SOPClassUID=ENDOSCOPIC), "no photo of the skin"),
+    "endoscopy, as other": (dicom(PIXELS.tobytes(), "RGB", Modality="OT", SOPClassUID=ENDOSCOPIC), "no photo of the skin"),
     "no pixels": (dicom(b"", "RGB", PixelData=None), "no picture"),
     "lossless jpeg": (dicom(encapsulate([bytes(99)]), "RGB", JPEGLSLossless), "JPEG-LS Lossless"),
     "rle": (dicom(encapsulate([bytes(99)]), "RGB", RLELossless), "RLE Lossless"),
@@ -166,6 +176,27 @@ def test_a_deflated_file_is_refused_before_it_is_unpacked() -> None:
     data = head[: head.index(b"1.2.840.10008.1.2.1.99") + 22] + bomb.compress(bytes(10**8)) + bomb.flush()
     with pytest.raises(PhotoError, match="deflate"):
         open_photo(data)
+
+
+def jpeg_2000(side: int, **options: Any) -> bytes:
+    """DRAWN, stretched to side x side pixels."""
+    file = io.BytesIO()
+    DRAWN.resize((side, side)).save(file, "JPEG2000", irreversible=False, no_jp2=True, mct=1, **options)
+    return dicom(encapsulate([file.getvalue()]), "YBR_RCT", JPEG2000Lossless, Rows=side, Columns=side)
+
+
+def test_a_large_jpeg_2000_is_read_in_a_smaller_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dicom_module, "MOST_JPEG_2000", 15_000)
+    photo = open_photo(jpeg_2000(400))
+    assert photo.size == (100, 100)
+    assert np.abs(np.asarray(photo).astype(int) - np.asarray(DRAWN.resize((100, 100)))).mean() < 4
+    assert open_photo(jpeg_2000(120)).size == (120, 120)
+
+
+def test_a_large_jpeg_2000_without_smaller_sizes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dicom_module, "MOST_JPEG_2000", 15_000)
+    with pytest.raises(PhotoError, match=r"more than 0.015 megapixels and no smaller size in it"):
+        open_photo(jpeg_2000(400, num_resolutions=2))
 
 
 def test_limits_hold_for_the_picture() -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from skinapp import selftest
 from skinapp.classifier import Classifier, Configuration
 from skinapp.drawings import draw_lesion
 from skinapp.lesions import CODES
@@ -322,6 +323,7 @@ def test_command_leaves_a_complete_model_folder(trained: Path) -> None:
 
 def test_classifier_loads_what_the_command_wrote(trained: Path) -> None:
     classifier = Classifier(trained)
+    selftest.check(classifier)
     answers = [classifier(draw_lesion(code, 50, (150, 112))).probabilities for code in CODES]
     np.testing.assert_allclose(np.sum(answers, axis=1), 1)
     assert np.ptp(answers, axis=0).max() > 1e-4

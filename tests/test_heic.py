@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from pillow_heif import from_pillow, register_heif_opener
 
+from skinapp import photo_files
 from skinapp.drawings import draw_lesion
 from skinapp.preprocess import Limits, PhotoError, open_photo
 
@@ -55,6 +56,12 @@ def test_it_is_set_upright_once(orientation: int, turn: Image.Transpose) -> None
     photo = open_photo(heic(DRAWN.transpose(turn), exif=exif.tobytes()))
     assert photo.size == DRAWN.size
     assert np.abs(np.asarray(photo).astype(int) - np.asarray(DRAWN)).mean() < 3
+
+
+def test_one_that_would_take_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(photo_files, "MOST_HEIC_BYTES", 2**20)
+    with pytest.raises(PhotoError, match="This HEIC is larger than 1 MB"):
+        open_photo(PHOTO + bytes(2**20))
 
 
 def test_transparent_parts_are_laid_on_black() -> None:

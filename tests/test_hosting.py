@@ -6,6 +6,7 @@ image, as another user who can write nowhere but in one folder; and Caddy before
 
 import json
 import os
+import re
 import shlex
 import ssl
 import subprocess
@@ -143,6 +144,16 @@ def test_only_the_proxy_reaches_the_app_and_is_believed() -> None:
     assert app["networks"] == ["inside"] and inside["internal"] and "ports" not in app
     assert app["environment"]["FORWARDED_ALLOW_IPS"] == inside["ipam"]["config"][0]["subnet"]
     assert COMPOSE["services"]["proxy"]["depends_on"]["app"]["condition"] == "service_healthy"
+
+
+def test_every_setting_is_in_the_document_and_passed_to_the_container() -> None:
+    text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"`(SKINAPP_\w+)`", text[text.index("## Settings") :]))
+    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "skinapp").rglob("*.py"))
+    folders = {"SKINAPP_MODEL", "SKINAPP_DATA"}  # in the README: the container has neither
+    assert documented == set(re.findall(r'"(SKINAPP_\w+)"', code)) - folders
+    environment = COMPOSE["services"]["app"]["environment"]
+    assert {name: f"${{{name}:-}}" for name in documented}.items() <= environment.items()
 
 
 class Site(NamedTuple):

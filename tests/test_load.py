@@ -18,7 +18,7 @@ from benchmarks.load import alone, classify, connect, drawn_photos, drive, metri
 from tests.serving import running_process, wait_until_ready
 
 STRESS = bool(os.environ.get("SKINAPP_STRESS"))
-SECONDS, REQUESTS = (120, 5000) if STRESS else (20, 200)
+SECONDS, REQUESTS = (120, 5000) if STRESS else (20, 300)
 MOST_GROWTH = 60  # megabytes, from when it has settled to the end: a leak goes on
 
 Server = tuple[str, Popen, Path]

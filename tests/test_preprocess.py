@@ -486,8 +486,21 @@ def test_golden_values_of_a_large_jpeg() -> None:
     assert min(open_photo(encoded(large, "JPEG")).size) == 900 > ENOUGH
 
 
+def test_a_tiff_whose_compression_is_slow_or_unknown_is_refused() -> None:
+    data = bytearray(encoded(DRAWN, "TIFF", compression="lzma"))
+    with pytest.raises(PhotoError, match="LZMA or as WebP"):
+        open_photo(bytes(data))
+    written = struct.pack("<HHLHH", 259, 3, 1, 34925, 0)
+    assert data.count(written) == 1
+    with pytest.raises(PhotoError, match="LZMA or as WebP"):
+        open_photo(bytes(data.replace(written, struct.pack("<HHLHH", 259, 3, 1, 50001, 0))))
+
+
 def test_limits_are_settings() -> None:
-    program = "from skinapp.preprocess import LIMITS, MOST_BYTES; print(LIMITS.most_bytes, MOST_BYTES, LIMITS.most_pixels)"
+    program = (
+        "from skinapp.preprocess import LIMITS, MOST_BYTES\nfrom skinapp.sources import MOST_ARCHIVE_BYTES, MOST_FILES\n"
+        "print(LIMITS.most_bytes, MOST_BYTES, LIMITS.most_pixels, MOST_FILES, MOST_ARCHIVE_BYTES)"
+    )
 
     def run(**environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -498,11 +511,19 @@ def test_limits_are_settings() -> None:
             check=False,
         )
 
-    set_by_hand = run(SKINAPP_MOST_BYTES="1000", SKINAPP_MOST_PIXELS=" 2000 ")
-    assert set_by_hand.stdout.split() == ["1000", "1000", "2000"]
-    wrong = run(SKINAPP_MOST_PIXELS="50 megapixels")
-    assert wrong.returncode == 1 and wrong.stderr.count("\n") == 1
-    assert "SKINAPP_MOST_PIXELS is to be a whole number" in wrong.stderr
+    set_by_hand = run(
+        SKINAPP_MOST_BYTES="1000",
+        SKINAPP_MOST_PIXELS=" 2000 ",
+        SKINAPP_MOST_FILES="3",
+        SKINAPP_MOST_ARCHIVE_MB="4",
+    )
+    assert set_by_hand.stdout.split() == ["1000", "1000", "2000", "3", str(4 * 2**20)]
+    for name, value in [
+        ("SKINAPP_MOST_PIXELS", "50 megapixels"), ("SKINAPP_MOST_FILES", "abc"), ("SKINAPP_MOST_ARCHIVE_MB", "-1"),
+    ]:  # fmt: skip
+        wrong = run(**{name: value})
+        assert wrong.returncode == 1 and wrong.stderr.count("\n") == 1
+        assert f"{name} is {value!r}: set it to a whole number" in wrong.stderr
 
 
 def test_limits_are_kept() -> None:

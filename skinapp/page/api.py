@@ -34,7 +34,7 @@ def add(engine: Engine) -> None:
 
         Args:
             photo: a JPEG, PNG, WebP, BMP, TIFF, HEIC or DICOM file.
-            model: the name of the network, fast or detailed.
+            model: the name of a network, by default the first on offer.
 
         Returns:
             {label, name, probabilities: {code: float}, set: {coverage, codes}, targets: {malignant and melanoma:
@@ -49,7 +49,7 @@ def add(engine: Engine) -> None:
         Args:
             photo: a JPEG, PNG, WebP, BMP, TIFF, HEIC or DICOM file.
             code: the class to explain (akiec, bcc, bkl, df, mel, nv, vasc), by default the most probable one.
-            model: the name of the network, fast or detailed.
+            model: the name of a network, by default the first on offer.
 
         Returns:
             The overlay as PNG, and {label, evidence, notice}; without evidence the overlay is the bare photo.
@@ -76,7 +76,7 @@ def add(engine: Engine) -> None:
             code: the class whose saliency map is shown (akiec, bcc, bkl, df, mel, nv, vasc), by default the most probable one.
             label: a case label in free text, one line; no patient data is asked for.
             sensitivity: of the operating point that malignant or premalignant is held against: 0.9, 0.95 or 0.98.
-            model: the name of the network, fast or detailed.
+            model: the name of a network, by default the first on offer.
 
         Returns:
             A one-page PDF file, and a JSON file after skinapp/reading.schema.json.
@@ -99,7 +99,7 @@ def add(engine: Engine) -> None:
 
         Args:
             photo: a JPEG, PNG, WebP, BMP, TIFF, HEIC or DICOM file.
-            model: the name of the network, fast or detailed.
+            model: the name of a network, by default the first on offer.
 
         Returns:
             {cases: [{image_id, dx, dx_type, distance, link}], notice}, the nearest case first; no cases where the model
@@ -114,7 +114,7 @@ def add(engine: Engine) -> None:
 
         Args:
             photos: JPEG, PNG, WebP, BMP, TIFF, HEIC or DICOM files, ZIP archives of them, and at most one CSV with their dx.
-            model: the name of the network, fast or detailed.
+            model: the name of a network, by default the first on offer.
 
         Returns:
             {model: {name, sha256}, set_coverage, notice, rows: [{file, label, name, probabilities: {code: float}, malignant,

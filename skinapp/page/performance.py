@@ -115,7 +115,7 @@ def _add_endpoints(engine: Engine, read: Callable[[str], Metrics]) -> None:
         """How good a network is on lesions that training never saw. For research and teaching, not a medical device.
 
         Args:
-            model: the name of the network, fast or detailed.
+            model: the name of a network, by default the first on offer.
 
         Returns:
             {model: {name, sha256}, photos, lesions, figures: {accuracy, balanced_accuracy, macro_f1, macro_auc, ece and
@@ -142,7 +142,7 @@ def _add_endpoints(engine: Engine, read: Callable[[str], Metrics]) -> None:
         Args:
             target: malignant (malignant or premalignant: mel, bcc, akiec) or melanoma.
             sensitivity: the share of the target's lesions to be found, above 0 and at most 1.
-            model: the name of the network, fast or detailed.
+            model: the name of a network, by default the first on offer.
 
         Returns:
             {target, asked, threshold, photos, positive, and sensitivity, specificity and false_alarms_per_find:
