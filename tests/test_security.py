@@ -214,6 +214,35 @@ def test_a_session_is_its_first_user_s_alone(address: str, photo: Path) -> None:
     assert "probabilities" in one.get(f"/gradio_api/call/classify/{call}").text
 
 
+@pytest.mark.parametrize(
+    ("headers", "own"),
+    [
+        ({}, True),
+        ({"origin": "https://skin.hospital.org"}, True),
+        ({"origin": "https://skin.hospital.org", "host": "app:7860", "x-forwarded-host": "skin.hospital.org"}, True),
+        ({"origin": "https://skin.hospital.org", "host": "app:7860", "sec-fetch-site": "same-origin"}, True),
+        ({"origin": "https://evil.example"}, False),
+        ({"origin": "https://evil.example", "sec-fetch-site": "cross-site"}, False),
+        ({"origin": "https://hospital.org", "sec-fetch-site": "same-site"}, False),
+        ({"sec-fetch-site": "cross-site"}, False),
+        ({"origin": "null"}, False),
+        ({"origin": "https://["}, False),
+    ],
+)  # fmt: skip
+def test_another_site_reads_and_sends_nothing_by_its_visitor_s_browser(
+    address: str, headers: dict[str, str], own: bool
+) -> None:
+    headers = {"host": "skin.hospital.org", "content-type": "text/plain"} | headers
+    client = httpx.Client(base_url=address, headers=headers, timeout=60)
+    answers = [client.get("/config")]
+    for path in ("/gradio_api/call/performance", "/gradio_api/upload", "/v1/classify"):
+        answer = client.post(path, content=b'{"data": ["fast"]}')
+        assert (answer.status_code == 403) is not own, path
+        assert own or answer.json()["error"].startswith("Another site")
+        answers += [answer, client.options(path, headers={"access-control-request-method": "POST"})]
+    assert not [name for answer in answers for name in answer.headers if name.startswith("access-control-")]
+
+
 def test_routes_that_nobody_needs_are_not_there(address: str) -> None:
     client = visitor(address)
     for path in (

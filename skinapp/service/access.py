@@ -1,10 +1,11 @@
-"""Who is let in, and how often: user and password, and requests per minute."""
+"""Who is let in, and how often: no other site, user and password, and requests per minute."""
 
 import base64
 import binascii
 import hmac
 import math
 import time
+from urllib.parse import urlsplit
 
 from skinapp.service.asgi import App, Receive, Refusal, Scope, Send, address, header
 from skinapp.service.settings import Settings
@@ -25,6 +26,7 @@ class Access:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in OPEN:
             try:
+                _refuse_other_sites(scope)
                 self._ask_password(scope)
                 if self._per_minute and scope["method"] == "POST":
                     self._count(address(scope), time.monotonic())
@@ -65,3 +67,25 @@ class Access:
                 f"More than {self._per_minute} requests a minute: try again in {seconds} s.",
                 retry_after=str(seconds),
             )
+
+
+def _refuse_other_sites(scope: Scope) -> None:
+    """No page of another site may send anything here by its visitor's browser. Programs, which name no origin, may.
+
+    A browser says itself where a request comes from (Sec-Fetch-Site), but not over plain HTTP: then its Origin has to be the
+    host that was asked for. X-Forwarded-Host needs no trusted proxy: a page can only send it if we allow it to, and we do not.
+    """
+    if scope["method"] in {"GET", "HEAD"}:
+        return
+    site, origin = header(scope, b"sec-fetch-site"), header(scope, b"origin")
+    hosts = {header(scope, b"host").lower(), header(scope, b"x-forwarded-host").lower()}
+    own = site in {"same-origin", "none"} if site else not origin or _host(origin) in hosts - {""}
+    if not own:
+        raise Refusal(403, "Another site may not use this service: open its own page.")
+
+
+def _host(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""

@@ -81,8 +81,13 @@ class Headers:
 
 
 def _kept(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Without what would say which software answers."""
-    return [pair for pair in headers if pair[0].lower() not in {b"server", b"x-powered-by"}]
+    """Without what would say which software answers, and without Gradio's leave for every other site to read the answer."""
+    return [
+        pair
+        for pair in headers
+        if pair[0].lower() not in {b"server", b"x-powered-by"}
+        and not pair[0].lower().startswith(b"access-control-")
+    ]
 
 
 def _is_page(message: Message) -> bool:
