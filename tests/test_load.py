@@ -1,5 +1,6 @@
 """The app under load and with what goes wrong around it. SKINAPP_STRESS=1 (make stress) runs the long forms."""
 
+import json
 import os
 import resource
 import signal
@@ -42,8 +43,11 @@ def through_gradio(address: str, photo: bytes) -> dict[str, float]:
     with httpx.Client(base_url=address, timeout=120) as client:
         (path,) = client.post("/gradio_api/upload", files={"files": ("x.jpg", photo)}).json()
         file = {"path": path, "meta": {"_type": "gradio.FileData"}}
-        answer = client.post("/gradio_api/run/classify", json={"data": [file, "fast"]})
-        return answer.raise_for_status().json()["data"][0]["probabilities"]
+        event = (
+            client.post("/gradio_api/call/classify", json={"data": [file, "fast"]}).raise_for_status().json()
+        )
+        stream = client.get(f"/gradio_api/call/classify/{event['event_id']}").text
+        return json.loads(stream.rpartition("data: ")[2])[0]["probabilities"]
 
 
 def settled_megabytes(address: str, process: Popen, photos: list[bytes]) -> float:

@@ -118,11 +118,19 @@ def attempts(client: httpx.Client, value: Any) -> dict[str, httpx.Response]:
         "/gradio_api/call/classify": {"data": data},
         "/gradio_api/call/v2/classify": {"photo": value, "model": "fast"},
         "/gradio_api/run/classify": {"data": data},
-        "/gradio_api/api/classify": {"data": data},
-        "/gradio_api/api/classify/": {"data": data, "event_data": value},
+        "/gradio_api/run/classify/": {"data": data, "event_data": value},
         "/gradio_api/queue/join": {"data": data, "fn_index": fn, "session_hash": session},
     }
     return {path: client.post(path, json=body) for path, body in posts.items()}
+
+
+def called(client: httpx.Client, name: str, data: list[Any]) -> Any:
+    """What an endpoint returns, asked for as the README says."""
+    event = client.post(f"/gradio_api/call/{name}", json={"data": data}).raise_for_status().json()["event_id"]
+    *_, last = client.get(f"/gradio_api/call/{name}/{event}").text.strip().split("\n\n")
+    kind, answer = last.removeprefix("event: ").split("\ndata: ")
+    assert kind == "complete", answer
+    return json.loads(answer)
 
 
 def test_no_address_from_a_client_is_fetched(address: str, listener: Listener, photo: Path) -> None:
@@ -149,8 +157,7 @@ def test_no_address_from_a_client_is_fetched(address: str, listener: Listener, p
 def test_the_address_beside_an_own_upload_is_ignored(address: str, listener: Listener, photo: Path) -> None:
     client = visitor(address)
     value = file_data(upload(client, photo), url=listener.address)
-    answer = client.post("/gradio_api/run/classify", json={"data": [value, "fast"]})
-    assert answer.json()["data"][0]["label"]
+    assert called(client, "classify", [value, "fast"])[0]["label"]
     assert listener.connections == 0
 
 
@@ -188,7 +195,7 @@ def test_an_uploaded_file_is_its_uploader_s_alone(address: str, photo: Path) -> 
 def test_an_answer_s_file_is_its_asker_s_alone(address: str, photo: Path) -> None:
     one, other = visitor(address), visitor(address)
     data = [file_data(upload(one, photo)), "mel", "fast"]
-    overlay = one.post("/gradio_api/run/explain", json={"data": data}).json()["data"][0]["path"]
+    overlay = called(one, "explain", data)[0]["path"]
     assert one.get(f"/gradio_api/file={overlay}").headers["content-type"] == "image/png"
     assert other.get(f"/gradio_api/file={overlay}").status_code == 403
 
@@ -259,6 +266,87 @@ def test_routes_that_nobody_needs_are_not_there(address: str) -> None:
     assert client.put("/v1/classify").status_code == client.delete("/").status_code == 404
 
 
+def test_what_costs_something_does_not_go_round_the_queue(address: str, photo: Path) -> None:
+    client = visitor(address)
+    file = file_data(upload(client, photo))
+    for name, data in {
+        "classify": [file, "fast"],
+        "classify_many": [[file], "fast"],
+        "performance": ["fast"],
+    }.items():
+        number = next(d["id"] for d in client.get("/config").json()["dependencies"] if d["api_name"] == name)
+        for body in ({"data": data}, {"data": data, "fn_index": number}):
+            answer = client.post(f"/gradio_api/run/{name if len(body) == 1 else 'stop'}", json=body)
+            assert answer.status_code == 403
+            assert answer.json()["error"].endswith(f"post to /gradio_api/call/{name} instead.")
+        assert client.post(f"/gradio_api/api/{name}", json={"data": data}).status_code == 404
+    assert client.post("/gradio_api/run/stop", json={"data": [None]}).status_code == 200, "costs nothing"
+
+
+def test_a_malformed_event_is_refused_in_one_sentence(address: str, photo: Path) -> None:
+    client = visitor(address)
+    path = upload(client, photo)
+    file = file_data(path)
+    for data in (
+        [], [file], [[file], "fast"], ["x", "fast"], [{"path": path}, "fast"], [file, "fast", "fast"], "x", None,
+        [file | {"size": "large"}, "fast"], [5, "fast"], [{"url": "x"}, "fast"],
+    ):  # fmt: skip
+        fn = {"fn_index": classify_id(client), "session_hash": os.urandom(6).hex()}
+        for way, more in {"call/classify": {}, "run/classify": {}, "queue/join": fn}.items():
+            answer = client.post(f"/gradio_api/{way}", json={"data": data} | more)
+            assert answer.status_code == 400, (way, data)
+            assert re.fullmatch(
+                r"The event's (data|photo) has to be .* (photo, model|\{.*\})\.", answer.json()["error"]
+            )
+    for named in ({}, {"photo": file, "x": 1}, {"photo": "x"}, {"photo": {"path": path}}):
+        answer = client.post("/gradio_api/call/v2/classify", json=named)
+        assert answer.status_code == 400
+        assert answer.json()["error"].startswith("The event")
+    for data in ([[file_data(path), "x"], "fast"], [file, "fast"]):
+        assert client.post("/gradio_api/call/classify_many", json={"data": data}).status_code == 400
+    answer = client.post("/gradio_api/call/report", json={"data": [file, "mel", "x", "high", "fast"]})
+    assert answer.json() == {"error": "The event's sensitivity has to be a number."}
+    for way, more in {
+        "call/nothing": {},
+        "call/v2/nothing": {},
+        "queue/join": {"fn_index": 999, "session_hash": "x"},
+    }.items():
+        answer = client.post(f"/gradio_api/{way}", json={"data": []} | more)
+        assert answer.status_code == 404
+        assert answer.json()["error"].startswith("There is no such function")
+
+
+def test_a_label_is_no_address(address: str, photo: Path) -> None:
+    client = visitor(address)
+    for label in ("Data: left arm", "//2 lesion", "http://intranet/case/5"):
+        data = [file_data(upload(client, photo)), "mel", label, 0.95, "fast"]
+        reading = called(client, "report", data)[1]["path"]
+        assert client.get(f"/gradio_api/file={reading}").json()["case"] == label
+
+
+def test_an_unknown_event_is_one_sentence(address: str, folder: Path) -> None:
+    client = visitor(address)
+    for path in ("call/classify/xyz", "call/v2/classify/xyz", "queue/data?session_hash=xyz"):
+        answer = client.get(f"/gradio_api/{path}")
+        assert answer.status_code == 404
+        assert answer.json() == {"error": "There is no such event, or it is long over: send it again."}
+    assert "Exception" not in (folder / "log.txt").read_text(errors="replace")
+
+
+def test_a_full_queue_says_when_to_come_again(tmp_path: Path, photo: Path) -> None:
+    with running_app(tmp_path / "log.txt", SKINAPP_WAITING="2") as address:
+        client = visitor(address)
+        event = {"data": [file_data(upload(client, photo)), "mel", "fast"]}
+        answers = [client.post("/gradio_api/call/explain", json=event) for _ in range(14)]
+    full = [answer for answer in answers if answer.status_code != 200]
+    assert full and len(full) < 14
+    for answer in full:
+        assert answer.status_code == 503
+        assert answer.json() == {
+            "error": f"The service is busy: try again in {answer.headers['retry-after']} s."
+        }
+
+
 def test_events_that_are_none_are_refused(address: str) -> None:
     client = visitor(address)
     for body in (
@@ -303,7 +391,9 @@ def test_the_log_holds_times_and_sizes_but_no_name(
     bad.write_text("no picture")
     for file in (photo, bad):
         path = upload(client, file)
-        client.post("/gradio_api/run/classify", json={"data": [file_data(path, orig_name=SECRET), "fast"]})
+        event = {"data": [file_data(path, orig_name=SECRET), "fast"]}
+        name = client.post("/gradio_api/call/classify", json=event).raise_for_status().json()["event_id"]
+        client.get(f"/gradio_api/call/classify/{name}")
         client.post("/v1/classify", files={"photo": (SECRET, file.read_bytes())})
         client.get(f"/gradio_api/file={path}")
     for nonsense in ({"data": [SECRET, "fast"]}, {"data": [{"name": SECRET}, SECRET]}, {"data": SECRET}):
@@ -510,7 +600,24 @@ def test_a_wrong_setting_is_told_in_one_sentence(
         Settings.from_environment()
 
 
-def test_programs_without_cookies_get_their_files(address: str, photo: Path, tmp_path: Path) -> None:
+def test_two_programs_on_one_machine_share_nothing(address: str, photo: Path) -> None:
+    one, other = (Client(address, verbose=False, download_files=False) for _ in range(2))
+    overlay, _ = one.predict(handle_file(photo), "mel", api_name="/explain")
+    file = f"{address}/gradio_api/file={overlay['path']}"
+    assert httpx.get(file, cookies=one.cookies).status_code == 200
+    assert httpx.get(file, cookies=other.cookies).status_code == httpx.get(file).status_code == 403
+    for client in (one, other):
+        client.close()
+
+
+def test_programs_without_cookies_get_their_files(address: str, photo: Path) -> None:
+    client = httpx.Client(base_url=address, timeout=60)
+    overlay = called(client, "explain", [file_data(upload(client, photo)), "mel", "fast"])[0]["path"]
+    assert not client.cookies
+    assert client.get(f"/gradio_api/file={overlay}").headers["content-type"] == "image/png"
+
+
+def test_gradio_client_gets_its_files(address: str, photo: Path, tmp_path: Path) -> None:
     client = Client(address, verbose=False, download_files=str(tmp_path))
     picture, answer = client.predict(handle_file(photo), "mel", api_name="/explain")
     assert Path(picture).stat().st_size > 0

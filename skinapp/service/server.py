@@ -11,7 +11,7 @@ import uvicorn
 
 from skinapp.service.access import Access
 from skinapp.service.asgi import App
-from skinapp.service.guard import Guard
+from skinapp.service.guard import Events, Guard
 from skinapp.service.headers import Headers
 from skinapp.service.limits import Limits
 from skinapp.service.settings import Settings
@@ -22,14 +22,19 @@ FINISHES_WITHIN = 7  # seconds, for what runs; whoever sent SIGTERM waits ten be
 ENDS_WITHIN = 9.0
 
 
-def layered(app: App, settings: Settings, ledger: Ledger) -> App:
+def layered(app: App, settings: Settings, ledger: Ledger, events: Events) -> App:
     """The app with all that guards it, outermost: count, headers, who, how much, whose."""
-    guarded = Guard(app, ledger, settings.on_space)
+    guarded = Guard(app, ledger, events, settings.on_space)
     return Watch(Headers(Access(Limits(guarded, settings), settings), settings.on_space))
 
 
 def serve(
-    app: App, settings: Settings, ledger: Ledger, begun: Callable[[], None], ending: Callable[[], None]
+    app: App,
+    settings: Settings,
+    ledger: Ledger,
+    events: Events,
+    begun: Callable[[], None],
+    ending: Callable[[], None],
 ) -> None:
     """Serve until SIGTERM or SIGINT, which is raised again afterwards. begun, ending: called in the loop, once requests are
     answered and when the end begins.
@@ -39,7 +44,7 @@ def serve(
     listening = _listen(settings.host, settings.port)
     port = listening.getsockname()[1]
     config = uvicorn.Config(
-        layered(app, settings, ledger),
+        layered(app, settings, ledger, events),
         log_config=None,
         access_log=False,  # it would hold paths, which name files
         server_header=False,
