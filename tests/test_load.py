@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from benchmarks.load import alone, classify, connect, drawn_photos, drive, metric, resident_megabytes, same
+from skinapp.service.server import HEADER_SECONDS
 from tests.serving import running_process, wait_until_ready
 
 STRESS = bool(os.environ.get("SKINAPP_STRESS"))
@@ -131,12 +132,17 @@ def test_running_out_of_file_handles_is_got_over(server: Server, photos: list[by
     normal = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
     few = len(os.listdir(f"/proc/{process.pid}/fd")) + 4
     resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (few, normal[1]))
-    crowd = [socket.create_connection((host, int(port))) for _ in range(20)]
+    crowd = [socket.create_connection((host, int(port))) for _ in range(6)]
     try:
+        for connection in crowd[::2]:
+            connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\nX-Half")
         time.sleep(2)
         with pytest.raises(httpx.HTTPError):  # no handle is left for this connection
             httpx.get(f"{address}/health", timeout=2)
         assert process.poll() is None
+        # The crowd stays, but does not ask for anything: it is shown out.
+        httpx.get(f"{address}/health", timeout=2 * HEADER_SECONDS).raise_for_status()
+        assert crowd[0].recv(1) == crowd[1].recv(1) == b""
     finally:
         for connection in crowd:
             connection.close()

@@ -10,22 +10,26 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 import pytest
+import uvicorn
 from gradio_client import Client, handle_file
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from playwright.sync_api import expect
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
+from uvicorn.server import ServerState
 
 from skinapp.drawings import draw_lesion
 from skinapp.preprocess import MOST_BYTES
-from skinapp.service import logs
+from skinapp.service import logs, server
 from skinapp.service.access import Access
 from skinapp.service.limits import Limits
 from skinapp.service.settings import SettingError, Settings
@@ -552,6 +556,57 @@ async def echo(scope: dict, receive: Any, send: Any) -> None:
         message = await receive()
         length, more = length + len(message.get("body", b"")), message.get("more_body", False)
     await PlainTextResponse(str(length))(scope, receive, send)
+
+
+async def talk(parts: list[tuple[float, bytes]]) -> tuple[bytes, float]:
+    """Send each part after its pause, until the server ends the connection; what it has answered, and when it ended."""
+    protocol = partial(server.HeaderInTime, uvicorn.Config(slow, log_config=None), ServerState(), {})
+    listening = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*listening.sockets[0].getsockname())
+
+    async def send() -> None:
+        for pause, part in parts:
+            await asyncio.sleep(pause)
+            writer.write(part)
+
+    start, sending = time.monotonic(), asyncio.create_task(send())
+    answer = b""
+    with suppress(ConnectionResetError):  # where a byte comes after the end
+        while part := await asyncio.wait_for(reader.read(1000), 10):
+            answer += part
+    seconds = time.monotonic() - start
+    sending.cancel()
+    listening.close()
+    return answer, seconds
+
+
+async def slow(scope: dict, receive: Any, send: Any) -> None:
+    """An app that takes longer than a header may, and does not read its body."""
+    await asyncio.sleep(2 * server.HEADER_SECONDS)
+    await PlainTextResponse("slow")(scope, receive, send)
+
+
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n"
+
+
+@pytest.mark.parametrize(
+    ("parts", "answers"),
+    [
+        ([], 0),
+        ([(0, GET)], 0),
+        ([(0.3, bytes([byte])) for byte in GET], 0),
+        ([(0, GET + b"\r\n"), (2.4, GET)], 1),
+        ([(0, GET + b"Content-Length: 99\r\n\r\n"), (2.4, b"x"), *[(0.2, b"x")] * 30], 1),
+    ],
+    ids=["nothing", "half a header", "a byte now and then", "half a second header", "a body that nobody reads"],
+)  # fmt: skip
+def test_a_connection_without_a_whole_header_ends(
+    monkeypatch: pytest.MonkeyPatch, parts: list[tuple[float, bytes]], answers: int
+) -> None:
+    monkeypatch.setattr(server, "HEADER_SECONDS", 1.0)
+    answer, seconds = asyncio.run(talk(parts))
+    assert answer.count(b"slow") == answers, "what is in work is finished"
+    assert seconds < 6
 
 
 def test_a_bucket_fills_again() -> None:

@@ -1,5 +1,6 @@
 """Puts the layers around the app and serves it: one process, which finishes what runs when it is told to end."""
 
+import asyncio
 import os
 import shutil
 import socket
@@ -8,6 +9,7 @@ from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from skinapp.service.access import Access
 from skinapp.service.asgi import App
@@ -20,6 +22,9 @@ from skinapp.service.watch import Watch
 
 FINISHES_WITHIN = 7  # seconds, for what runs; whoever sent SIGTERM waits ten before SIGKILL
 ENDS_WITHIN = 9.0
+HEADER_SECONDS = (
+    20.0  # from a connection's first moment, or a later request's first byte, to the header's end
+)
 
 
 def layered(app: App, settings: Settings, ledger: Ledger, events: Events) -> App:
@@ -48,12 +53,43 @@ def serve(
         log_config=None,
         access_log=False,  # it would hold paths, which name files
         server_header=False,
+        http=HeaderInTime,
         timeout_graceful_shutdown=FINISHES_WITHIN,
         # Only the hub's proxy reaches a Space; elsewhere FORWARDED_ALLOW_IPS names the proxies to be believed.
         forwarded_allow_ips="*" if settings.on_space else None,
     )
     print(f"* Running on http://{settings.host}:{port}", flush=True)
     _Server(config, begun, ending, ledger).run(sockets=[listening])
+
+
+class HeaderInTime(H11Protocol):
+    """Ends a connection that has nothing in work and does not complete a header in time. uvicorn waits for ever, both for
+    the first header and for a later one that has begun: enough such connections would hold every file handle."""
+
+    _overdue: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_header()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._await_header()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _await_header(self) -> None:
+        if self.cycle and not self.cycle.response_complete:
+            self._stop_waiting()
+        elif self._overdue is None:  # or it runs on: a byte now and then buys no time
+            self._overdue = self.loop.call_later(HEADER_SECONDS, self.timeout_keep_alive_handler)
+
+    def _stop_waiting(self) -> None:
+        if self._overdue:
+            self._overdue.cancel()
+            self._overdue = None
 
 
 class _Server(uvicorn.Server):
