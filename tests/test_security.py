@@ -30,7 +30,8 @@ from uvicorn.server import ServerState
 from skinapp.drawings import draw_lesion
 from skinapp.preprocess import MOST_BYTES
 from skinapp.service import logs, server
-from skinapp.service.access import Access
+from skinapp.service.access import GUESSES, Access, Bucket
+from skinapp.service.asgi import Refusal
 from skinapp.service.limits import Limits
 from skinapp.service.settings import SettingError, Settings
 from skinapp.service.uploads import KEPT_SECONDS, LOCK, PAUSE, Ledger, PrivateFolder
@@ -538,6 +539,16 @@ def test_user_and_password_limits_and_frames_are_as_set(tmp_path: Path) -> None:
         assert httpx.get(address, auth=auth).status_code == 200, "looking costs nothing"
 
 
+def test_nobody_is_believed_to_be_somebody_else(tmp_path: Path) -> None:
+    with (
+        running_app(tmp_path / "log.txt", SKINAPP_REQUESTS_PER_MINUTE="3") as address,
+        httpx.Client(base_url=address, timeout=60) as client,
+    ):
+        claims = [{"x-forwarded-for": f"192.0.2.{number}"} for number in range(4)]
+        statuses = [client.post("/v1/classify", headers=claim).status_code for claim in claims]
+    assert statuses == [400, 400, 400, 429]
+
+
 def test_the_headers_of_every_answer(address: str) -> None:
     for path in ("/", "/health", "/nowhere", "/gradio_api/file=x", "/config"):
         headers = httpx.get(f"{address}{path}").headers
@@ -610,13 +621,28 @@ def test_a_connection_without_a_whole_header_ends(
 
 
 def test_a_bucket_fills_again() -> None:
-    access = Access(echo, Settings(requests_per_minute=60))
+    bucket = Bucket(60, "requests")
     for _ in range(60):
-        access._count("one", 100.0)
-    with pytest.raises(Exception, match="again in 1 s"):
-        access._count("one", 100.0)
-    access._count("other", 100.0)
-    access._count("one", 101.0)
+        bucket.take("one", 100.0)
+    with pytest.raises(Refusal, match="More than 60 requests a minute: try again in 1 s"):
+        bucket.take("one", 100.0)
+    bucket.take("other", 100.0)
+    bucket.take("one", 101.0)
+    with pytest.raises(Refusal):
+        bucket.take("one", 101.0)
+
+
+def test_passwords_cannot_be_guessed_for_long() -> None:
+    client = TestClient(Access(echo, Settings(user="ward", password="right")))  # type: ignore[arg-type]
+    for _ in range(2 * GUESSES):
+        assert client.get("/").status_code == 401, "a browser's first request, which guesses nothing"
+        assert client.get("/", auth=("ward", "right")).status_code == 200
+    assert {client.get("/", auth=("ward", "wrong")).status_code for _ in range(GUESSES)} == {401}
+    for password in ("wrong", "right"):
+        answer = client.get("/", auth=("ward", password))
+        assert answer.status_code == 429, "else guessing goes on"
+        assert 1 <= int(answer.headers["retry-after"]) <= 60 / GUESSES
+        assert answer.json()["error"].startswith("More than 10 wrong passwords a minute: try again in ")
 
 
 def test_a_body_at_the_limit_passes_and_one_byte_more_does_not() -> None:

@@ -55,8 +55,9 @@ def serve(
         server_header=False,
         http=HeaderInTime,
         timeout_graceful_shutdown=FINISHES_WITHIN,
-        # Only the hub's proxy reaches a Space; elsewhere FORWARDED_ALLOW_IPS names the proxies to be believed.
-        forwarded_allow_ips="*" if settings.on_space else None,
+        # Only the hub's proxy reaches a Space; elsewhere FORWARDED_ALLOW_IPS names the proxies to be believed, and loopback,
+        # which uvicorn believes by default, is anybody on this machine.
+        forwarded_allow_ips="*" if settings.on_space else os.environ.get("FORWARDED_ALLOW_IPS", ""),
     )
     print(f"* Running on http://{settings.host}:{port}", flush=True)
     _Server(config, begun, ending, ledger).run(sockets=[listening])
