@@ -560,6 +560,18 @@ def test_the_headers_of_every_answer(address: str) -> None:
         assert "server" not in headers
 
 
+def test_nothing_of_a_photo_is_kept_by_the_browser(address: str, photo: Path) -> None:
+    client = visitor(address)
+    answers = [
+        client.get(path) for path in ("/", "/config", f"/gradio_api/file={upload(client, photo)}", "/nowhere")
+    ]
+    answers.append(client.post("/v1/classify", files={"photo": photo.read_bytes()}))
+    for answer in answers:
+        assert answer.headers.get_list("cache-control") == ["no-store"], answer.url
+    (script, *_) = re.findall(r'"[./]*(/assets/[^"]+\.js)"', client.get("/").text)
+    assert "no-store" not in client.get(script).raise_for_status().headers.get("cache-control", "")
+
+
 async def echo(scope: dict, receive: Any, send: Any) -> None:
     """An app that reads its body and says how long it was."""
     length, more = 0, True
