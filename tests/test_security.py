@@ -11,11 +11,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 from urllib.parse import quote
 
+import gradio as gr
 import httpx
 import pytest
 import uvicorn
@@ -28,10 +31,14 @@ from starlette.testclient import TestClient
 from uvicorn.server import ServerState
 
 from skinapp.drawings import draw_lesion
+from skinapp.page import launch
+from skinapp.page.engine import Engine
+from skinapp.page.memory import forget_old_sessions
 from skinapp.preprocess import MOST_BYTES
 from skinapp.service import logs, server
 from skinapp.service.access import GUESSES, Access, Bucket
 from skinapp.service.asgi import Refusal
+from skinapp.service.guard import SPARE_BYTES, Guard
 from skinapp.service.limits import Limits
 from skinapp.service.settings import SettingError, Settings
 from skinapp.service.uploads import KEPT_SECONDS, LOCK, PAUSE, Ledger, PrivateFolder
@@ -449,6 +456,35 @@ def test_old_files_go_within_ten_minutes(tmp_path: Path) -> None:
     assert not ledger.may_see(str(old), "one")
 
 
+def test_an_old_upload_goes_while_the_app_runs(address: str, photo: Path, tmp_path: Path) -> None:
+    client, other = visitor(address), tmp_path / "other.jpg"
+    other.write_bytes(b"another photo")
+    old, new = Path(upload(client, photo)), Path(upload(client, other))
+    ago = time.time() - KEPT_SECONDS
+    os.utime(old, (ago, ago))
+    deadline = time.monotonic() + 3 * PAUSE
+    while old.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    assert new.exists()
+
+
+def test_the_launched_app_forgets_sessions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Sessions, which nobody outside sees: launched here, but served to nobody, and with shorter pauses."""
+    monkeypatch.setattr(server, "serve", lambda *_: None)
+    soon = {"kept": timedelta(0), "pause": 0.1}
+    monkeypatch.setattr("skinapp.page.forget_old_sessions", partial(forget_old_sessions, **soon))
+    with gr.Blocks() as page:
+        gr.State("photo")
+    launch(page, Engine(), Settings(), tmp_path)
+    page.state_holder["session"]
+    assert page.state_holder.session_data
+    deadline = time.monotonic() + 10
+    while page.state_holder.session_data:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def test_a_killed_process_s_folder_goes_at_the_next_start(tmp_path: Path) -> None:
     code = (
         "from skinapp.service.uploads import PrivateFolder as P; p = P(); print(p.path, flush=True); input()"
@@ -662,6 +698,39 @@ def test_a_body_at_the_limit_passes_and_one_byte_more_does_not() -> None:
     assert client.post("/", content=b"0123456789").text == "10"
     assert client.post("/", content=b"0123456789x").status_code == 413
     assert client.post("/", content=iter([b"01234", b"56789", b"x"])).status_code == 413
+
+
+def test_bodies_under_way_have_a_limit_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("skinapp.service.limits.IN_FLIGHT", 10)
+    client = TestClient(Limits(echo, Settings()))  # type: ignore[arg-type]
+    answer = client.post("/", content=b"0123456789x")
+    assert answer.status_code == 503
+    assert answer.json() == {"error": f"The service is busy: try again in {answer.headers['retry-after']} s."}
+    assert client.post("/", content=b"0123456789").text == "10", "what was refused is under way no more"
+
+
+def test_an_upload_without_room_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    client = TestClient(Guard(echo, Ledger(tmp_path), Mock(), on_space=False))  # type: ignore[arg-type]
+    assert client.post("/gradio_api/upload", content=b"x").status_code == 200
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: Mock(free=SPARE_BYTES))
+    answer = client.post("/gradio_api/upload", content=b"x")
+    assert answer.status_code == 507
+    assert answer.json()["error"].startswith("The server has no room for uploads")
+
+
+def test_an_end_that_takes_too_long_comes_at_once_and_with_the_uploads(tmp_path: Path) -> None:
+    code = """
+import os, pathlib, signal, sys, time
+from skinapp.service import server, settings, uploads
+server.ENDS_WITHIN = 0.5
+tell = lambda: os.kill(os.getpid(), signal.SIGTERM)
+hang = lambda: time.sleep(3600)
+server.serve(None, settings.Settings(port=0), uploads.Ledger(pathlib.Path(sys.argv[1])), None, tell, hang)
+"""
+    (tmp_path / "uploads").mkdir()
+    (tmp_path / "uploads/photo.jpg").write_bytes(b"x")
+    subprocess.run([sys.executable, "-c", code, tmp_path / "uploads"], timeout=120, check=True)
+    assert not (tmp_path / "uploads").exists()
 
 
 @pytest.mark.parametrize("pause", [0.0, 5.0])
