@@ -14,12 +14,11 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any, Protocol
 from urllib.parse import parse_qs
 
-from skinapp.service.asgi import App, Message, Receive, Refusal, Scope, Send, address, header
+from skinapp.service.asgi import App, Message, Receive, Refusal, Scope, Send, address, busy, header
 from skinapp.service.streams import Streams
 from skinapp.service.uploads import Ledger
 
 EVENT_BYTES = 4 * 2**20  # of an event's JSON: photos travel as uploads, not in it
-BUSY = "The service is busy: try again in 10 s."
 SPARE_BYTES = 64 * 2**20  # of the disk, which uploads may not take
 
 # All that the page and the clients need. Gradio's other routes (proxy, recordings, deep links, monitoring, ...) are not there.
@@ -110,7 +109,7 @@ class Guard:
             self._check_room(scope)
             await self._stored(scope, receive, send)
         elif _EVENT.match(path):
-            await self._instead(503, Refusal(503, BUSY, retry_after="10"), scope, receive, send)
+            await self._instead(503, busy(), scope, receive, send)
         else:
             await self.app(scope, receive, send)
 
