@@ -222,6 +222,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     log, certificates = tmp_path_factory.mktemp("log") / "log.txt", tmp_path_factory.mktemp("caddy")
     within = confined(folder) if CONFINED else []
     settings = {"TMPDIR": str(folder), "HOME": str(folder), "SKINAPP_REQUESTS_PER_MINUTE": str(REQUESTS)}
+    settings |= {"FORWARDED_ALLOW_IPS": "127.0.0.1"}  # Caddy
     with (
         running_process(log, *within, **settings) as (app, process),
         proxied(certificates, app) as (address, context),

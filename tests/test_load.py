@@ -1,5 +1,6 @@
 """The app under load and with what goes wrong around it. SKINAPP_STRESS=1 (make stress) runs the long forms."""
 
+import json
 import os
 import resource
 import signal
@@ -15,6 +16,7 @@ import httpx
 import pytest
 
 from benchmarks.load import alone, classify, connect, drawn_photos, drive, metric, resident_megabytes, same
+from skinapp.service.server import HEADER_SECONDS
 from tests.serving import running_process, wait_until_ready
 
 STRESS = bool(os.environ.get("SKINAPP_STRESS"))
@@ -42,8 +44,11 @@ def through_gradio(address: str, photo: bytes) -> dict[str, float]:
     with httpx.Client(base_url=address, timeout=120) as client:
         (path,) = client.post("/gradio_api/upload", files={"files": ("x.jpg", photo)}).json()
         file = {"path": path, "meta": {"_type": "gradio.FileData"}}
-        answer = client.post("/gradio_api/run/classify", json={"data": [file, "fast"]})
-        return answer.raise_for_status().json()["data"][0]["probabilities"]
+        event = (
+            client.post("/gradio_api/call/classify", json={"data": [file, "fast"]}).raise_for_status().json()
+        )
+        stream = client.get(f"/gradio_api/call/classify/{event['event_id']}").text
+        return json.loads(stream.rpartition("data: ")[2])[0]["probabilities"]
 
 
 def settled_megabytes(address: str, process: Popen, photos: list[bytes]) -> float:
@@ -127,12 +132,17 @@ def test_running_out_of_file_handles_is_got_over(server: Server, photos: list[by
     normal = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
     few = len(os.listdir(f"/proc/{process.pid}/fd")) + 4
     resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (few, normal[1]))
-    crowd = [socket.create_connection((host, int(port))) for _ in range(20)]
+    crowd = [socket.create_connection((host, int(port))) for _ in range(6)]
     try:
+        for connection in crowd[::2]:
+            connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\nX-Half")
         time.sleep(2)
         with pytest.raises(httpx.HTTPError):  # no handle is left for this connection
             httpx.get(f"{address}/health", timeout=2)
         assert process.poll() is None
+        # The crowd stays, but does not ask for anything: it is shown out.
+        httpx.get(f"{address}/health", timeout=2 * HEADER_SECONDS).raise_for_status()
+        assert crowd[0].recv(1) == crowd[1].recv(1) == b""
     finally:
         for connection in crowd:
             connection.close()

@@ -10,23 +10,35 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 from urllib.parse import quote
 
+import gradio as gr
 import httpx
 import pytest
+import uvicorn
 from gradio_client import Client, handle_file
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from playwright.sync_api import expect
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
+from uvicorn.server import ServerState
 
 from skinapp.drawings import draw_lesion
+from skinapp.page import launch
+from skinapp.page.engine import Engine
+from skinapp.page.memory import forget_old_sessions
 from skinapp.preprocess import MOST_BYTES
-from skinapp.service import logs
-from skinapp.service.access import Access
+from skinapp.service import logs, server
+from skinapp.service.access import GUESSES, Access, Bucket
+from skinapp.service.asgi import Refusal
+from skinapp.service.guard import SPARE_BYTES, Guard
 from skinapp.service.limits import Limits
 from skinapp.service.settings import SettingError, Settings
 from skinapp.service.uploads import KEPT_SECONDS, LOCK, PAUSE, Ledger, PrivateFolder
@@ -34,6 +46,7 @@ from skinapp.service.watch import route_of
 from tests.serving import ROOT, browser, running_app, wait_until_ready
 
 SECRET = "secret-name"  # of a patient's photo; must not turn up in any log
+STREAMS = re.compile("/(queue/data|upload_progress)")
 META = {"_type": "gradio.FileData"}
 
 
@@ -118,11 +131,19 @@ def attempts(client: httpx.Client, value: Any) -> dict[str, httpx.Response]:
         "/gradio_api/call/classify": {"data": data},
         "/gradio_api/call/v2/classify": {"photo": value, "model": "fast"},
         "/gradio_api/run/classify": {"data": data},
-        "/gradio_api/api/classify": {"data": data},
-        "/gradio_api/api/classify/": {"data": data, "event_data": value},
+        "/gradio_api/run/classify/": {"data": data, "event_data": value},
         "/gradio_api/queue/join": {"data": data, "fn_index": fn, "session_hash": session},
     }
     return {path: client.post(path, json=body) for path, body in posts.items()}
+
+
+def called(client: httpx.Client, name: str, data: list[Any]) -> Any:
+    """What an endpoint returns, asked for as the README says."""
+    event = client.post(f"/gradio_api/call/{name}", json={"data": data}).raise_for_status().json()["event_id"]
+    *_, last = client.get(f"/gradio_api/call/{name}/{event}").text.strip().split("\n\n")
+    kind, answer = last.removeprefix("event: ").split("\ndata: ")
+    assert kind == "complete", answer
+    return json.loads(answer)
 
 
 def test_no_address_from_a_client_is_fetched(address: str, listener: Listener, photo: Path) -> None:
@@ -149,8 +170,7 @@ def test_no_address_from_a_client_is_fetched(address: str, listener: Listener, p
 def test_the_address_beside_an_own_upload_is_ignored(address: str, listener: Listener, photo: Path) -> None:
     client = visitor(address)
     value = file_data(upload(client, photo), url=listener.address)
-    answer = client.post("/gradio_api/run/classify", json={"data": [value, "fast"]})
-    assert answer.json()["data"][0]["label"]
+    assert called(client, "classify", [value, "fast"])[0]["label"]
     assert listener.connections == 0
 
 
@@ -188,7 +208,7 @@ def test_an_uploaded_file_is_its_uploader_s_alone(address: str, photo: Path) -> 
 def test_an_answer_s_file_is_its_asker_s_alone(address: str, photo: Path) -> None:
     one, other = visitor(address), visitor(address)
     data = [file_data(upload(one, photo)), "mel", "fast"]
-    overlay = one.post("/gradio_api/run/explain", json={"data": data}).json()["data"][0]["path"]
+    overlay = called(one, "explain", data)[0]["path"]
     assert one.get(f"/gradio_api/file={overlay}").headers["content-type"] == "image/png"
     assert other.get(f"/gradio_api/file={overlay}").status_code == 403
 
@@ -214,6 +234,35 @@ def test_a_session_is_its_first_user_s_alone(address: str, photo: Path) -> None:
     assert "probabilities" in one.get(f"/gradio_api/call/classify/{call}").text
 
 
+@pytest.mark.parametrize(
+    ("headers", "own"),
+    [
+        ({}, True),
+        ({"origin": "https://skin.hospital.org"}, True),
+        ({"origin": "https://skin.hospital.org", "host": "app:7860", "x-forwarded-host": "skin.hospital.org"}, True),
+        ({"origin": "https://skin.hospital.org", "host": "app:7860", "sec-fetch-site": "same-origin"}, True),
+        ({"origin": "https://evil.example"}, False),
+        ({"origin": "https://evil.example", "sec-fetch-site": "cross-site"}, False),
+        ({"origin": "https://hospital.org", "sec-fetch-site": "same-site"}, False),
+        ({"sec-fetch-site": "cross-site"}, False),
+        ({"origin": "null"}, False),
+        ({"origin": "https://["}, False),
+    ],
+)  # fmt: skip
+def test_another_site_reads_and_sends_nothing_by_its_visitor_s_browser(
+    address: str, headers: dict[str, str], own: bool
+) -> None:
+    headers = {"host": "skin.hospital.org", "content-type": "text/plain"} | headers
+    client = httpx.Client(base_url=address, headers=headers, timeout=60)
+    answers = [client.get("/config")]
+    for path in ("/gradio_api/call/performance", "/gradio_api/upload", "/v1/classify"):
+        answer = client.post(path, content=b'{"data": ["fast"]}')
+        assert (answer.status_code == 403) is not own, path
+        assert own or answer.json()["error"].startswith("Another site")
+        answers += [answer, client.options(path, headers={"access-control-request-method": "POST"})]
+    assert not [name for answer in answers for name in answer.headers if name.startswith("access-control-")]
+
+
 def test_routes_that_nobody_needs_are_not_there(address: str) -> None:
     client = visitor(address)
     for path in (
@@ -228,6 +277,84 @@ def test_routes_that_nobody_needs_are_not_there(address: str) -> None:
     for path in ("component_server", "process_recording", "stream/x", "vibe-edit"):
         assert client.post(f"/gradio_api/{path}", json={}).status_code == 404, path
     assert client.put("/v1/classify").status_code == client.delete("/").status_code == 404
+
+
+def test_many_photos_do_not_go_round_the_queue(address: str, photo: Path) -> None:
+    client = visitor(address)
+    data = {"data": [[file_data(upload(client, photo))], "fast"]}
+    dependencies = client.get("/config").json()["dependencies"]
+    number = next(d["id"] for d in dependencies if d["api_name"] == "classify_many")
+    for name, body in (("classify_many", data), ("stop", data | {"fn_index": number})):
+        answer = client.post(f"/gradio_api/run/{name}", json=body)
+        assert answer.status_code == 403
+        assert answer.json()["error"].endswith("post to /gradio_api/call/classify_many instead.")
+    assert client.post("/gradio_api/api/classify_many", json=data).status_code == 404
+    alone = client.post("/gradio_api/run/classify", json={"data": [file_data(upload(client, photo)), "fast"]})
+    assert alone.status_code == 200, "the engine counts it, whichever way it comes"
+
+
+def test_a_malformed_event_is_refused_in_one_sentence(address: str, photo: Path) -> None:
+    client = visitor(address)
+    path = upload(client, photo)
+    file = file_data(path)
+    for data in (
+        [], [file], [[file], "fast"], ["x", "fast"], [{"path": path}, "fast"], [file, "fast", "fast"], "x", None,
+        [file | {"size": "large"}, "fast"], [5, "fast"], [{"url": "x"}, "fast"],
+    ):  # fmt: skip
+        fn = {"fn_index": classify_id(client), "session_hash": os.urandom(6).hex()}
+        for way, more in {"call/classify": {}, "run/classify": {}, "queue/join": fn}.items():
+            answer = client.post(f"/gradio_api/{way}", json={"data": data} | more)
+            assert answer.status_code == 400, (way, data)
+            assert re.fullmatch(
+                r"The event's (data|photo) has to be .* (photo, model|\{.*\})\.", answer.json()["error"]
+            )
+    for named in ({}, {"photo": file, "x": 1}, {"photo": "x"}, {"photo": {"path": path}}):
+        answer = client.post("/gradio_api/call/v2/classify", json=named)
+        assert answer.status_code == 400
+        assert answer.json()["error"].startswith("The event")
+    for data in ([[file_data(path), "x"], "fast"], [file, "fast"]):
+        assert client.post("/gradio_api/call/classify_many", json={"data": data}).status_code == 400
+    answer = client.post("/gradio_api/call/report", json={"data": [file, "mel", "x", "high", "fast"]})
+    assert answer.json() == {"error": "The event's sensitivity has to be a number."}
+    for way, more in {
+        "call/nothing": {},
+        "call/v2/nothing": {},
+        "queue/join": {"fn_index": 999, "session_hash": "x"},
+    }.items():
+        answer = client.post(f"/gradio_api/{way}", json={"data": []} | more)
+        assert answer.status_code == 404
+        assert answer.json()["error"].startswith("There is no such function")
+
+
+def test_a_label_is_no_address(address: str, photo: Path) -> None:
+    client = visitor(address)
+    for label in ("Data: left arm", "//2 lesion", "http://intranet/case/5"):
+        data = [file_data(upload(client, photo)), "mel", label, 0.95, "fast"]
+        reading = called(client, "report", data)[1]["path"]
+        assert client.get(f"/gradio_api/file={reading}").json()["case"] == label
+
+
+def test_an_unknown_event_is_one_sentence(address: str, folder: Path) -> None:
+    client = visitor(address)
+    for path in ("call/classify/xyz", "call/v2/classify/xyz", "queue/data?session_hash=xyz"):
+        answer = client.get(f"/gradio_api/{path}")
+        assert answer.status_code == 404
+        assert answer.json() == {"error": "There is no such event, or it is long over: send it again."}
+    assert "Exception" not in (folder / "log.txt").read_text(errors="replace")
+
+
+def test_a_full_queue_says_when_to_come_again(tmp_path: Path, photo: Path) -> None:
+    with running_app(tmp_path / "log.txt", SKINAPP_WAITING="2") as address:
+        client = visitor(address)
+        event = {"data": [file_data(upload(client, photo)), "mel", "fast"]}
+        answers = [client.post("/gradio_api/call/explain", json=event) for _ in range(14)]
+    full = [answer for answer in answers if answer.status_code != 200]
+    assert full and len(full) < 14
+    for answer in full:
+        assert answer.status_code == 503
+        assert answer.json() == {
+            "error": f"The service is busy: try again in {answer.headers['retry-after']} s."
+        }
 
 
 def test_events_that_are_none_are_refused(address: str) -> None:
@@ -274,7 +401,9 @@ def test_the_log_holds_times_and_sizes_but_no_name(
     bad.write_text("no picture")
     for file in (photo, bad):
         path = upload(client, file)
-        client.post("/gradio_api/run/classify", json={"data": [file_data(path, orig_name=SECRET), "fast"]})
+        event = {"data": [file_data(path, orig_name=SECRET), "fast"]}
+        name = client.post("/gradio_api/call/classify", json=event).raise_for_status().json()["event_id"]
+        client.get(f"/gradio_api/call/classify/{name}")
         client.post("/v1/classify", files={"photo": (SECRET, file.read_bytes())})
         client.get(f"/gradio_api/file={path}")
     for nonsense in ({"data": [SECRET, "fast"]}, {"data": [{"name": SECRET}, SECRET]}, {"data": SECRET}):
@@ -325,6 +454,35 @@ def test_old_files_go_within_ten_minutes(tmp_path: Path) -> None:
     assert not ledger.may_see(str(old), "one")
 
 
+def test_an_old_upload_goes_while_the_app_runs(address: str, photo: Path, tmp_path: Path) -> None:
+    client, other = visitor(address), tmp_path / "other.jpg"
+    other.write_bytes(b"another photo")
+    old, new = Path(upload(client, photo)), Path(upload(client, other))
+    ago = time.time() - KEPT_SECONDS
+    os.utime(old, (ago, ago))
+    deadline = time.monotonic() + 3 * PAUSE
+    while old.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    assert new.exists()
+
+
+def test_the_launched_app_forgets_sessions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Sessions, which nobody outside sees: launched here, but served to nobody, and with shorter pauses."""
+    monkeypatch.setattr(server, "serve", lambda *_: None)
+    soon = {"kept": timedelta(0), "pause": 0.1}
+    monkeypatch.setattr("skinapp.page.forget_old_sessions", partial(forget_old_sessions, **soon))
+    with gr.Blocks() as page:
+        gr.State("photo")
+    launch(page, Engine(), Settings(), tmp_path)
+    page.state_holder["session"]
+    assert page.state_holder.session_data
+    deadline = time.monotonic() + 10
+    while page.state_holder.session_data:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def test_a_killed_process_s_folder_goes_at_the_next_start(tmp_path: Path) -> None:
     code = (
         "from skinapp.service.uploads import PrivateFolder as P; p = P(); print(p.path, flush=True); input()"
@@ -362,7 +520,7 @@ def test_a_browser_meets_no_other_host_and_no_violation(address: str, photo: Pat
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on(
             "requestfailed",  # but for streams that the page closes once it has its answer
-            lambda r: None if "/queue/data" in r.url and "ABORTED" in r.failure else complaints.append(r.url),
+            lambda r: None if STREAMS.search(r.url) and "ABORTED" in r.failure else complaints.append(r.url),
         )
         page.on(
             "request",
@@ -415,6 +573,16 @@ def test_user_and_password_limits_and_frames_are_as_set(tmp_path: Path) -> None:
         assert httpx.get(address, auth=auth).status_code == 200, "looking costs nothing"
 
 
+def test_nobody_is_believed_to_be_somebody_else(tmp_path: Path) -> None:
+    with (
+        running_app(tmp_path / "log.txt", SKINAPP_REQUESTS_PER_MINUTE="3") as address,
+        httpx.Client(base_url=address, timeout=60) as client,
+    ):
+        claims = [{"x-forwarded-for": f"192.0.2.{number}"} for number in range(4)]
+        statuses = [client.post("/v1/classify", headers=claim).status_code for claim in claims]
+    assert statuses == [400, 400, 400, 429]
+
+
 def test_the_headers_of_every_answer(address: str) -> None:
     for path in ("/", "/health", "/nowhere", "/gradio_api/file=x", "/config"):
         headers = httpx.get(f"{address}{path}").headers
@@ -426,6 +594,18 @@ def test_the_headers_of_every_answer(address: str) -> None:
         assert "server" not in headers
 
 
+def test_nothing_of_a_photo_is_kept_by_the_browser(address: str, photo: Path) -> None:
+    client = visitor(address)
+    answers = [
+        client.get(path) for path in ("/", "/config", f"/gradio_api/file={upload(client, photo)}", "/nowhere")
+    ]
+    answers.append(client.post("/v1/classify", files={"photo": photo.read_bytes()}))
+    for answer in answers:
+        assert answer.headers.get_list("cache-control") == ["no-store"], answer.url
+    (script, *_) = re.findall(r'"[./]*(/assets/[^"]+\.js)"', client.get("/").text)
+    assert "no-store" not in client.get(script).raise_for_status().headers.get("cache-control", "")
+
+
 async def echo(scope: dict, receive: Any, send: Any) -> None:
     """An app that reads its body and says how long it was."""
     length, more = 0, True
@@ -435,14 +615,80 @@ async def echo(scope: dict, receive: Any, send: Any) -> None:
     await PlainTextResponse(str(length))(scope, receive, send)
 
 
+async def talk(parts: list[tuple[float, bytes]]) -> tuple[bytes, float]:
+    """Send each part after its pause, until the server ends the connection; what it has answered, and when it ended."""
+    protocol = partial(server.HeaderInTime, uvicorn.Config(slow, log_config=None), ServerState(), {})
+    listening = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*listening.sockets[0].getsockname())
+
+    async def send() -> None:
+        for pause, part in parts:
+            await asyncio.sleep(pause)
+            writer.write(part)
+
+    start, sending = time.monotonic(), asyncio.create_task(send())
+    answer = b""
+    with suppress(ConnectionResetError):  # where a byte comes after the end
+        while part := await asyncio.wait_for(reader.read(1000), 10):
+            answer += part
+    seconds = time.monotonic() - start
+    sending.cancel()
+    listening.close()
+    return answer, seconds
+
+
+async def slow(scope: dict, receive: Any, send: Any) -> None:
+    """An app that takes longer than a header may, and does not read its body."""
+    await asyncio.sleep(2 * server.HEADER_SECONDS)
+    await PlainTextResponse("slow")(scope, receive, send)
+
+
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n"
+
+
+@pytest.mark.parametrize(
+    ("parts", "answers"),
+    [
+        ([], 0),
+        ([(0, GET)], 0),
+        ([(0.3, bytes([byte])) for byte in GET], 0),
+        ([(0, GET + b"\r\n"), (2.4, GET)], 1),
+        ([(0, GET + b"Content-Length: 99\r\n\r\n"), (2.4, b"x"), *[(0.2, b"x")] * 30], 1),
+    ],
+    ids=["nothing", "half a header", "a byte now and then", "half a second header", "a body that nobody reads"],
+)  # fmt: skip
+def test_a_connection_without_a_whole_header_ends(
+    monkeypatch: pytest.MonkeyPatch, parts: list[tuple[float, bytes]], answers: int
+) -> None:
+    monkeypatch.setattr(server, "HEADER_SECONDS", 1.0)
+    answer, seconds = asyncio.run(talk(parts))
+    assert answer.count(b"slow") == answers, "what is in work is finished"
+    assert seconds < 6
+
+
 def test_a_bucket_fills_again() -> None:
-    access = Access(echo, Settings(requests_per_minute=60))
+    bucket = Bucket(60, "requests")
     for _ in range(60):
-        access._count("one", 100.0)
-    with pytest.raises(Exception, match="again in 1 s"):
-        access._count("one", 100.0)
-    access._count("other", 100.0)
-    access._count("one", 101.0)
+        bucket.take("one", 100.0)
+    with pytest.raises(Refusal, match="More than 60 requests a minute: try again in 1 s"):
+        bucket.take("one", 100.0)
+    bucket.take("other", 100.0)
+    bucket.take("one", 101.0)
+    with pytest.raises(Refusal):
+        bucket.take("one", 101.0)
+
+
+def test_passwords_cannot_be_guessed_for_long() -> None:
+    client = TestClient(Access(echo, Settings(user="ward", password="right")))  # type: ignore[arg-type]
+    for _ in range(2 * GUESSES):
+        assert client.get("/").status_code == 401, "a browser's first request, which guesses nothing"
+        assert client.get("/", auth=("ward", "right")).status_code == 200
+    assert {client.get("/", auth=("ward", "wrong")).status_code for _ in range(GUESSES)} == {401}
+    for password in ("wrong", "right"):
+        answer = client.get("/", auth=("ward", password))
+        assert answer.status_code == 429, "else guessing goes on"
+        assert 1 <= int(answer.headers["retry-after"]) <= 60 / GUESSES
+        assert answer.json()["error"].startswith("More than 10 wrong passwords a minute: try again in ")
 
 
 def test_a_body_at_the_limit_passes_and_one_byte_more_does_not() -> None:
@@ -450,6 +696,39 @@ def test_a_body_at_the_limit_passes_and_one_byte_more_does_not() -> None:
     assert client.post("/", content=b"0123456789").text == "10"
     assert client.post("/", content=b"0123456789x").status_code == 413
     assert client.post("/", content=iter([b"01234", b"56789", b"x"])).status_code == 413
+
+
+def test_bodies_under_way_have_a_limit_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("skinapp.service.limits.IN_FLIGHT", 10)
+    client = TestClient(Limits(echo, Settings()))  # type: ignore[arg-type]
+    answer = client.post("/", content=b"0123456789x")
+    assert answer.status_code == 503
+    assert answer.json() == {"error": f"The service is busy: try again in {answer.headers['retry-after']} s."}
+    assert client.post("/", content=b"0123456789").text == "10", "what was refused is under way no more"
+
+
+def test_an_upload_without_room_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    client = TestClient(Guard(echo, Ledger(tmp_path), Mock(), on_space=False))  # type: ignore[arg-type]
+    assert client.post("/gradio_api/upload", content=b"x").status_code == 200
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: Mock(free=SPARE_BYTES))
+    answer = client.post("/gradio_api/upload", content=b"x")
+    assert answer.status_code == 507
+    assert answer.json()["error"].startswith("The server has no room for uploads")
+
+
+def test_an_end_that_takes_too_long_comes_at_once_and_with_the_uploads(tmp_path: Path) -> None:
+    code = """
+import os, pathlib, signal, sys, time
+from skinapp.service import server, settings, uploads
+server.ENDS_WITHIN = 0.5
+tell = lambda: os.kill(os.getpid(), signal.SIGTERM)
+hang = lambda: time.sleep(3600)
+server.serve(None, settings.Settings(port=0), uploads.Ledger(pathlib.Path(sys.argv[1])), None, tell, hang)
+"""
+    (tmp_path / "uploads").mkdir()
+    (tmp_path / "uploads/photo.jpg").write_bytes(b"x")
+    subprocess.run([sys.executable, "-c", code, tmp_path / "uploads"], timeout=120, check=True)
+    assert not (tmp_path / "uploads").exists()
 
 
 @pytest.mark.parametrize("pause", [0.0, 5.0])
@@ -481,7 +760,24 @@ def test_a_wrong_setting_is_told_in_one_sentence(
         Settings.from_environment()
 
 
-def test_programs_without_cookies_get_their_files(address: str, photo: Path, tmp_path: Path) -> None:
+def test_two_programs_on_one_machine_share_nothing(address: str, photo: Path) -> None:
+    one, other = (Client(address, verbose=False, download_files=False) for _ in range(2))
+    overlay, _ = one.predict(handle_file(photo), "mel", api_name="/explain")
+    file = f"{address}/gradio_api/file={overlay['path']}"
+    assert httpx.get(file, cookies=one.cookies).status_code == 200
+    assert httpx.get(file, cookies=other.cookies).status_code == httpx.get(file).status_code == 403
+    for client in (one, other):
+        client.close()
+
+
+def test_programs_without_cookies_get_their_files(address: str, photo: Path) -> None:
+    client = httpx.Client(base_url=address, timeout=60)
+    overlay = called(client, "explain", [file_data(upload(client, photo)), "mel", "fast"])[0]["path"]
+    assert not client.cookies
+    assert client.get(f"/gradio_api/file={overlay}").headers["content-type"] == "image/png"
+
+
+def test_gradio_client_gets_its_files(address: str, photo: Path, tmp_path: Path) -> None:
     client = Client(address, verbose=False, download_files=str(tmp_path))
     picture, answer = client.predict(handle_file(photo), "mel", api_name="/explain")
     assert Path(picture).stat().st_size > 0

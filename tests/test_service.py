@@ -93,6 +93,24 @@ def test_a_bad_request_is_one_sentence(address: str, body: dict, status: int, sa
     assert "\n" not in sentence
 
 
+def test_a_form_s_type_may_be_in_capitals(address: str, photos: list[Path]) -> None:
+    with httpx.Client(base_url=address, timeout=120) as client:
+        request = client.build_request("POST", "/v1/classify", files={"photo": photos[0].read_bytes()})
+        kind, _, boundary = request.headers["content-type"].partition(";")
+        request.headers["content-type"] = f"{kind.title()};{boundary}"
+        assert request.headers["content-type"].startswith("Multipart/Form-Data; ")
+        assert client.send(request).json()["label"] in CODES
+
+
+def test_a_photo_is_not_asked_for_and_monitors_may_ask_for_the_head(address: str) -> None:
+    answer = httpx.get(f"{address}/v1/classify")
+    assert answer.status_code == 405 and answer.headers["allow"] == "POST"
+    assert answer.json() == {"error": "Send the photo by POST, as the form field photo."}
+    for path in ("health", "ready", "metrics"):
+        answer = httpx.head(f"{address}/{path}")
+        assert answer.status_code == 200 and answer.content == b""
+
+
 def test_a_kept_connection_is_answered_at_once(address: str) -> None:
     """Not after the 40 ms that the kernel waits with the acknowledgement of an answer's first part."""
     with httpx.Client() as client:

@@ -15,6 +15,8 @@ from skinapp.page.engine import Busy, Engine, UnknownModel
 from skinapp.preprocess import MOST_BYTES, PhotoError
 from skinapp.service.metrics import REGISTRY
 
+WATCHED = ["GET", "HEAD"]  # monitors ask for the head alone
+
 
 class _InMemory(MultiPartParser):
     spool_max_size = MOST_BYTES + 1  # no photo is written to the disk on this way
@@ -51,18 +53,25 @@ def router(engine: Engine) -> APIRouter:
         except (PhotoError, UnknownModel) as error:
             return _error(422, str(error))
 
-    @routes.get("/health")
+    @routes.api_route("/v1/classify", methods=WATCHED)
+    async def no_photo() -> Response:
+        """Whoever asks by GET has not read the README."""
+        return JSONResponse(
+            {"error": "Send the photo by POST, as the form field photo."}, 405, {"Allow": "POST"}
+        )
+
+    @routes.api_route("/health", methods=WATCHED)
     async def health() -> Response:
         """The process is alive."""
         return JSONResponse({"alive": True})
 
-    @routes.get("/ready")
+    @routes.api_route("/ready", methods=WATCHED)
     async def ready() -> Response:
         """The models are loaded and gave their known answers; 503 until then."""
         status = 200 if engine.ready else 503
         return JSONResponse({"ready": engine.ready, "models": engine.names}, status)
 
-    @routes.get("/metrics")
+    @routes.api_route("/metrics", methods=WATCHED)
     async def metrics() -> Response:
         """Counts, times and sizes for Prometheus."""
         return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
@@ -72,7 +81,7 @@ def router(engine: Engine) -> APIRouter:
 
 async def _form(request: Request) -> tuple[bytes | None, str]:
     """The photo's bytes, None where there is none, and the model's name. Raises MultiPartException."""
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise MultiPartException("it is no multipart/form-data")
     form = await _InMemory(request.headers, request.stream(), max_files=1, max_fields=1).parse()
     try:

@@ -28,6 +28,11 @@ class Refusal(Exception):
         await send({"type": "http.response.body", "body": body})
 
 
+def busy() -> Refusal:
+    """Too much is asked for at once, and nobody knows for how long."""
+    return Refusal(503, "The service is busy: try again in 10 s.", retry_after="10")
+
+
 def header(scope: Scope, name: bytes) -> str:
     """The first header of that lower-case name, or ""."""
     return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")

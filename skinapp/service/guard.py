@@ -1,4 +1,5 @@
-"""The layer right around Gradio: which of its routes there are, whose files and sessions are whose, and no address is fetched.
+"""The layer right around Gradio: which of its routes there are, whose files and sessions are whose, no address is fetched,
+and what Gradio would answer with a status alone is told in a sentence.
 
 Gradio lets whoever knows a path read the file, lets whoever knows a session's name read its results, and fetches addresses
 that a client sends as files. Here a file is shown to and used by those only whom the server told of it, a session
@@ -10,10 +11,10 @@ import re
 import secrets
 import shutil
 from http.cookies import CookieError, SimpleCookie
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qs
 
-from skinapp.service.asgi import App, Message, Receive, Refusal, Scope, Send, address, header
+from skinapp.service.asgi import App, Message, Receive, Refusal, Scope, Send, address, busy, header
 from skinapp.service.streams import Streams
 from skinapp.service.uploads import Ledger
 
@@ -30,26 +31,38 @@ _READ = re.compile(
 )
 _WRITE = re.compile(
     r"/(?:v1/classify"
-    rf"|{_API[1:]}/(?:upload|queue/join|call/(?:v2/)?[^/]+/?|(?:run|api)/[^/]+/?|cancel|reset/?))"
+    rf"|{_API[1:]}/(?:upload|queue/join|call/(?:v2/)?[^/]+/?|run/[^/]+/?|cancel|reset/?))"
 )
 _FILE = f"{_API}/file="
 _UPLOAD = f"{_API}/upload"
 _STREAM = f"{_API}/queue/data"
-_EVENT = re.compile(rf"{_API}/(?:queue/join|call|run|api|cancel|reset)(?:/|$)")
-_RESULT = re.compile(rf"{_API}/(?:upload|queue/data|queue/join|call|run|api)(?:/|$)")
+_EVENT = re.compile(rf"{_API}/(?:queue/join|call|run|cancel|reset)(?:/|$)")
+_RESULT = re.compile(rf"{_API}/(?:upload|queue/data|queue/join|call|run)(?:/|$)")
 _ONE_S_OWN = re.compile(rf"{_API}/(?:heartbeat|call(?:/v2)?/[^/]+)/([^/]+)$")
+_ONE_S_EVENT = re.compile(rf"{_API}/call(?:/v2)?/[^/]+/([^/]+)")
 _ADDRESS = re.compile(
     r"\s*(?:[a-z][a-z0-9+.\-]*:\s*)?[/\\]{2}|\s*(?:file|data|javascript|blob):", re.IGNORECASE
 )
 _TOKEN = re.compile(r"[\w-]{43}")
 
 
-class Guard:
-    """ASGI layer. A client is known by a random cookie, or by its address where it keeps none, as programs do."""
+class Events(Protocol):
+    """What the page knows of its functions."""
 
-    def __init__(self, app: App, ledger: Ledger, on_space: bool):
+    def check(self, path: str, event: dict[str, Any]) -> None:
+        """Raises Refusal where no function takes that event."""
+
+    def has(self, name: str) -> bool:
+        """Whether there is a stream of that event or session."""
+
+
+class Guard:
+    """ASGI layer. A client is known by a random cookie, or by its address where it keeps none."""
+
+    def __init__(self, app: App, ledger: Ledger, events: Events, on_space: bool):
         self.app = app
         self.ledger = ledger
+        self.events = events
         self.on_space = on_space
         self._streams = Streams()
         self._told = re.compile(rb'"(' + re.escape(str(ledger.folder).encode()) + rb'/(?:[^"\\]|\\.)+)"')
@@ -73,13 +86,17 @@ class Guard:
         name = self._cookie_name(scope)
         token = _token(scope, name)
         owner = f"cookie {token}" if token else f"address {address(scope)}"
-        if path == "/" and not token:
+        if path.rstrip("/") in {"", "/config"} and not token:  # gradio_client keeps the cookies of the second
             send = self._with_cookie(scope, name, send)
         if path.startswith(_FILE):
             self._check_file(path.removeprefix(_FILE), owner)
         self._check_session(scope, owner)
         if path == _STREAM:
-            send = self._streams.noting_the_end(_asked(scope).get("session_hash", [""])[0], send)
+            session = _asked(scope).get("session_hash", [""])[0]
+            self._check_stream(session)
+            send = self._streams.noting_the_end(session, send)
+        if method != "POST" and (event := _ONE_S_EVENT.fullmatch(path)):
+            self._check_stream(event.group(1))
         if _EVENT.match(path) and method == "POST":
             receive, session = await self._checked(scope, receive, owner)
             send = self._streams.after_the_end(session, send)
@@ -91,6 +108,8 @@ class Guard:
         if path == _UPLOAD:
             self._check_room(scope)
             await self._stored(scope, receive, send)
+        elif _EVENT.match(path):
+            await self._instead(503, busy(), scope, receive, send)
         else:
             await self.app(scope, receive, send)
 
@@ -114,22 +133,33 @@ class Guard:
         if shutil.disk_usage(self.ledger.folder).free < needed:
             raise Refusal(507, "The server has no room for uploads at the moment: try again in ten minutes.")
 
+    def _check_stream(self, name: str) -> None:
+        if not self.events.has(name):
+            raise Refusal(404, "There is no such event, or it is long over: send it again.")
+
     async def _stored(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Says so where an upload cannot be written, instead of Gradio's bare 500."""
+        full = Refusal(507, "The server cannot store uploads at the moment: try again in ten minutes.")
+        try:
+            await self._instead(500, full, scope, receive, send)
+        except OSError:
+            raise full from None
+
+    async def _instead(
+        self, status: int, refusal: Refusal, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Refuses where Gradio answers with that status or a higher one, such as 503 without a time where its queue is full."""
         failed = False
 
         async def unless_failed(message: Message) -> None:
             nonlocal failed
-            failed = failed or message.get("status", 200) >= 500
+            failed = failed or message.get("status", 200) >= status
             if not failed:
                 await send(message)
 
-        try:
-            await self.app(scope, receive, unless_failed)
-        except OSError:
-            failed = True
+        await self.app(scope, receive, unless_failed)
         if failed:
-            raise Refusal(507, "The server cannot store uploads at the moment: try again in ten minutes.")
+            raise refusal
 
     async def _checked(self, scope: Scope, receive: Receive, owner: str) -> tuple[Receive, str]:
         """Reads an event, refuses what it may not name, and hands on what was read: written anew, so that nobody
@@ -153,6 +183,7 @@ class Guard:
                 if name is not None and not (isinstance(name, str) and self.ledger.may_use(name, owner)):
                     raise Refusal(403, "This session is not yours: load the page again.")
             self._check_values(event, owner)
+            self.events.check(scope["path"], event)
             checked = json.dumps(event).encode()
         except (ValueError, RecursionError):
             raise Refusal(400, "This is no JSON that can be read here.") from None
@@ -170,7 +201,7 @@ class Guard:
         return replay, str(event.get("session_hash"))
 
     def _check_values(self, value: Any, owner: str) -> None:
-        """Files have to be the client's own uploads; no text may be an address. Takes the addresses out of files."""
+        """Files have to be the client's own uploads. Takes the addresses out of them."""
         match value:
             case {"path": str(path)}:
                 if not self.ledger.may_see(path, owner):
@@ -180,14 +211,14 @@ class Guard:
                 for key, inner in value.items():
                     if key not in ("path", "orig_name"):
                         self._check_values(inner, owner)
+            case {"url": str(url)} if is_address(url):
+                raise Refusal(403, "Addresses are not fetched: upload the photo itself.")
             case dict():
                 for inner in value.values():
                     self._check_values(inner, owner)
             case list():
                 for inner in value:
                     self._check_values(inner, owner)
-            case str() if _ADDRESS.match(value):
-                raise Refusal(403, "Addresses are not fetched: upload the photo itself.")
 
     def _telling(self, owner: str, send: Send) -> Send:
         """Notes which files and events an answer tells the client of, before it does."""
@@ -222,6 +253,11 @@ class Guard:
             await send(message)
 
         return setting
+
+
+def is_address(text: str) -> bool:
+    """Whether it may be taken for the address of a file, in this machine or another."""
+    return bool(_ADDRESS.match(text))
 
 
 def _asked(scope: Scope) -> dict[str, list[str]]:

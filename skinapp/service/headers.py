@@ -1,10 +1,11 @@
-"""Security headers: what a browser lets this page do, and who may show it."""
+"""Security headers: what a browser lets this page do, who may show it, and that nothing of a photo is kept."""
 
 import re
 import secrets
 
 from skinapp.service.asgi import App, Message, Receive, Scope, Send
 
+_STATIC = re.compile(r"/(?:assets|static|svelte)/.|/(?:theme\.css|favicon\.ico)$")  # the same for everybody
 _SCRIPT = re.compile(rb"<script(?=[\s>])")
 
 
@@ -51,6 +52,10 @@ class Headers:
             nonlocal start
             if message["type"] == "http.response.start":
                 message["headers"] = [*_kept(message["headers"]), *self._added(nonce)]
+                if not _STATIC.match(
+                    scope["path"]
+                ):  # else a photo may stay in the cache of a browser that others use
+                    message["headers"] = _uncached(message["headers"])
                 if scope["path"] == "/" and _is_page(message):
                     start = message  # its length changes
                     return
@@ -81,8 +86,20 @@ class Headers:
 
 
 def _kept(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Without what would say which software answers."""
-    return [pair for pair in headers if pair[0].lower() not in {b"server", b"x-powered-by"}]
+    """Without what would say which software answers, and without Gradio's leave for every other site to read the answer."""
+    return [
+        pair
+        for pair in headers
+        if pair[0].lower() not in {b"server", b"x-powered-by"}
+        and not pair[0].lower().startswith(b"access-control-")
+    ]
+
+
+def _uncached(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    return [
+        *(pair for pair in headers if pair[0].lower() != b"cache-control"),
+        (b"cache-control", b"no-store"),
+    ]
 
 
 def _is_page(message: Message) -> bool:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from skinapp.service.asgi import App, Message, Receive, Refusal, Scope, Send, header
+from skinapp.service.asgi import App, Message, Receive, Refusal, Scope, Send, busy, header
 from skinapp.service.settings import Settings
 
 UPLOAD = "/gradio_api/upload"
@@ -56,7 +56,7 @@ class Limits:
             if taken > most:
                 refusal = _too_large(most)
             elif self._in_flight > IN_FLIGHT:
-                refusal = Refusal(503, "The service is busy: try again in 10 s.", retry_after="10")
+                refusal = busy()
             if refusal:
                 raise refusal
             return message

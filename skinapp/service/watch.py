@@ -10,7 +10,7 @@ from skinapp.service.metrics import BODY_BYTES, REQUEST_SECONDS, REQUESTS
 _LOGGER = logging.getLogger("skinapp.requests")
 _KNOWN = re.compile(
     r"/(?:v1/classify|health|ready|metrics|config|theme\.css|(?:assets|static|svelte)(?=/)"
-    r"|gradio_api/(?:upload_progress|upload|queue/join|queue/data|queue/status|call|run|api|cancel|reset|heartbeat|file"
+    r"|gradio_api/(?:upload_progress|upload|queue/join|queue/data|queue/status|call|run|cancel|reset|heartbeat|file"
     r"|startup-events|info)(?![a-z])|$)"
 )
 _QUIET = {"/assets", "/static", "/svelte", "/theme.css", "/health", "/ready", "/metrics"}
