@@ -18,7 +18,7 @@ test: $(VENV)/test.done browser
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # The pictures in docs/ anew.
 screenshots: $(VENV)/test.done browser

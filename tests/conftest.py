@@ -26,6 +26,15 @@ from train.networks import CnnSettings, cnn
 LESIONS_PER_CLASS = 9  # the fewest of which one goes to tune and one to report
 
 
+# Few tests each, but of minutes: last in line, as pytest-xdist has files of few tests, one worker would wait for them.
+LONGEST = {"test_archive", "test_load", "test_workers", "test_accessibility", "test_fit", "test_maps"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first."""
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
+
+
 @pytest.fixture(scope="session")
 def dataset_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A drawn data set of 63 lesions and 98 images in the flat layout; not to be changed."""

@@ -143,7 +143,7 @@ def test_a_coarse_map_is_enlarged_to_the_mask() -> None:
         values, Outlined(Image.new("RGB", (94, 94)), mask), np.zeros((94, 94)), lambda p: np.ones(len(p))
     )
     assert found.inside > 0.85  # smoothly enlarged, it reaches a little over the edge
-    assert (found.pointing, found.insertion, found.deletion) == (1, 1, 1)
+    assert (found.pointing, *areas(found.curves)) == (1, 1, 1)
 
 
 def test_correlation_is_spearman_s() -> None:
