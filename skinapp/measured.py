@@ -128,14 +128,23 @@ def cost(folder: Path, target: str, sensitivity: float) -> PointFigures | None:
 def trust(folder: Path, method: str, layer: str) -> Trust | None:
     """What was measured of a saliency method; None where nothing was. layer: the model's map layer."""
     try:
-        rows = [row for row in _known(folder).get("maps", []) if row["part"] == "report"]
+        known = _known(folder)
     except NotMeasured:
         return None
-    centred = next((row for row in rows if row["method"] == "gaussian"), None)
-    for row in rows:
-        if row["method"] == method and row["layer"] in (layer, "") and centred:
-            return Trust(row["photos"], row["inside"], centred["inside"], row["sanity_head"])
-    return None
+    maps = {
+        row["method"]: row
+        for row in known.get("maps", [])
+        if row["part"] == "report" and row["layer"] in (layer, "")
+    }
+    if not {method, "gaussian"} <= maps.keys():
+        return None
+    photos = maps[method]["photos"]
+    inside = {name: row["inside"] for name, row in maps.items()}
+    for row in known.get("margins", []):  # the same on many more photos
+        if row["measure"] == "inside" and row["layer"] == layer:
+            photos = row["photos"]
+            inside |= {row["shown"]: row["own"], row["method"]: row["other"]}
+    return Trust(photos, inside[method], inside["gaussian"], maps[method]["sanity_head"])
 
 
 @cache
