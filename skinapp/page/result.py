@@ -51,7 +51,7 @@ def sentence_html(reading: Reading) -> str:
     """The most probable class in words, and the conformal set."""
     top = reading.top
     before, held = set_sentence(reading).split(": ", 1)
-    return (
+    return _unbroken(
         f'<p class="sentence" role="status">Most probable: <strong>{escape(top.name)}</strong>, '
         f"{percent(max(reading.prediction.probabilities))}. "
         f"<small>{escape(top.description)} This class is <b>{top.malignancy}</b>.</small></p>"
@@ -69,7 +69,7 @@ def target_html(reading: Reading, sensitivity: float) -> str:
         return ""
     point, flagged = found
     word, colour = ("above", "flagged") if flagged else ("below", "clear")
-    return (
+    return _unbroken(
         f'<p class="held target {colour}">Malignant or premalignant: <b>{percent(reading.probability("malignant"))}</b>, '
         f"{word} the threshold of {percent(point.threshold)}.<small>{cost_sentence(reading, sensitivity)}</small></p>"
     )
@@ -106,3 +106,8 @@ def mix_html(reading: Reading) -> str:
         f"differs, so do they. Anything that is none of the seven classes is forced into one of them. Network: "
         f"{escape(reading.classifier.title)}, sha256 {reading.classifier.sha256[:12]}.</details>"
     )
+
+
+def _unbroken(html: str) -> str:
+    """No line ends before a percent sign."""
+    return html.replace(" %", "&nbsp;%")

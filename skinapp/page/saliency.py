@@ -9,6 +9,7 @@ from skinapp import measured
 from skinapp.lesions import BY_CODE
 from skinapp.page.pictures import data_uri
 from skinapp.saliency_methods import METHODS
+from skinapp.words import percent
 
 if TYPE_CHECKING:
     from skinapp.reading import Reading
@@ -54,9 +55,9 @@ def trust_html(reading: Reading, method: str) -> str:
     if known is None:
         return ""
     sentence = (
-        f"On {known.photos} outlined lesions {known.inside:.0%} of this method's map lay on the lesion; of a mere blob in the "
-        f"middle, {known.centred:.0%}."
+        f"On {known.photos} outlined lesions {percent(known.inside)} of this method's map lay on the lesion; of a mere blob "
+        f"in the middle, {percent(known.centred)}."
     )
     if known.sanity >= BLIND:
         sentence += " Its maps hardly change where the network is made to forget: they show the photo more than the network."
-    return f'<p class="trust">{sentence.replace("%", " %")}</p>'
+    return f'<p class="trust">{sentence}</p>'
