@@ -7,6 +7,7 @@ os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ["MPLBACKEND"] = "Agg"
 os.environ.pop("SKINAPP_MODEL", None)  # the tests' answers do not depend on the user's choice
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
@@ -20,14 +21,19 @@ from skinapp.drawings import draw_lesion
 from skinapp.lesions import CODES
 from skinapp.preprocess import to_input
 from tests.drawings import write_dataset
+from tests.serving import running_app
 from train.export import write_model
 from train.networks import CnnSettings, cnn
 
 LESIONS_PER_CLASS = 9  # the fewest of which one goes to tune and one to report
+MOST_FILES = 3200  # what the app is told to take at once
 
 
-# Few tests each, but of minutes: last in line, as pytest-xdist has files of few tests, one worker would wait for them.
-LONGEST = {"test_archive", "test_load", "test_workers", "test_accessibility", "test_fit", "test_maps"}
+# Of a minute or more each: last in line, one worker would wait for them, and pytest-xdist has files of few tests last.
+LONGEST = {
+    "test_accessibility", "test_archive", "test_browser", "test_fit", "test_load", "test_many_page", "test_maps",
+    "test_security", "test_service", "test_workers",
+}  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -56,6 +62,21 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_model(folder, network, tiny_configuration(map_layer))
     selftest.write(Classifier(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def app_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """TMPDIR of the app at `address`, where its uploads lie, and log.txt with all that it has printed."""
+    return tmp_path_factory.mktemp("app")
+
+
+@pytest.fixture(scope="session")
+def address(app_folder: Path) -> Iterator[str]:
+    """Of the app as it is started, with the shipped weights. One for all files: to start it and to load its models takes
+    20 s. Files that need other settings, or end it, start their own."""
+    settings = {"TMPDIR": str(app_folder), "SKINAPP_MOST_FILES": str(MOST_FILES)}
+    with running_app(app_folder / "log.txt", **settings) as address:
+        yield address
 
 
 def tiny_configuration(map_layer: str) -> Configuration:

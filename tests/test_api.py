@@ -3,7 +3,7 @@
 import json
 import re
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -24,21 +24,10 @@ from skinapp.lesions import CODES
 from skinapp.models import default_model
 from skinapp.reading import read
 from skinapp.saliency import overlay
-from tests.serving import ROOT, running_app
+from tests.serving import ROOT
 
 SCHEMA = json.loads((ROOT / "skinapp" / "reading.schema.json").read_text(encoding="utf-8"))
 from skinapp.similar import nearest
-
-
-@pytest.fixture(scope="module")
-def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("app") / "log.txt"
-
-
-@pytest.fixture(scope="module")
-def address(log: Path) -> Iterator[str]:
-    with running_app(log) as address:
-        yield address
 
 
 @pytest.fixture(scope="module")
@@ -224,7 +213,7 @@ def test_files_of_the_server_are_not_served(address: str) -> None:
 
 
 def test_the_log_names_no_photo_and_holds_no_traceback(
-    client: Client, photo: Path, log: Path, tmp_path: Path
+    client: Client, photo: Path, app_folder: Path, tmp_path: Path
 ) -> None:
     bad = tmp_path / "secret-name.jpg"
     bad.write_bytes(b"nothing")
@@ -232,7 +221,7 @@ def test_the_log_names_no_photo_and_holds_no_traceback(
     client.predict(handle_file(photo), label="Erika M. 漢字", api_name="/report")
     with pytest.raises(AppError):
         client.predict(handle_file(bad), api_name="/classify")
-    text = log.read_text(errors="replace")
+    text = (app_folder / "log.txt").read_text(errors="replace")
     assert "Traceback" not in text
     assert "Erika" not in text and "missing" not in text, (
         "the PDF library tells which letters of a label it lacks"

@@ -9,16 +9,10 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from skinapp.drawings import draw_lesion
-from tests.serving import browser, running_app
+from tests.serving import browser
 
-SIZES = {"desktop": (1280, 800), "phone": (390, 844)}
+DESKTOP = 1280, 800
 PATIENCE = 60_000  # milliseconds: the first photo waits for TensorFlow
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_app(tmp_path_factory.mktemp("app") / "log.txt") as address:
-        yield address
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +23,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def context(chromium: Browser) -> Iterator[BrowserContext]:
-    width, height = SIZES["desktop"]
-    context = chromium.new_context(viewport={"width": width, "height": height})
+    context = chromium.new_context(viewport={"width": DESKTOP[0], "height": DESKTOP[1]})
     yield context
     context.close()
 
@@ -82,10 +75,11 @@ def calls(page: Page) -> list[str]:
     return requests
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("size", SIZES)
-def test_the_first_visit(chromium: Browser, address: str, photo: Path, size: str, theme: str) -> None:
-    width, height = SIZES[size]
+@pytest.mark.parametrize(("size", "theme"), [(DESKTOP, "light"), ((390, 844), "dark")])
+def test_the_first_visit(
+    chromium: Browser, address: str, photo: Path, size: tuple[int, int], theme: str
+) -> None:
+    width, height = size
     context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=theme)  # type: ignore[arg-type]
     page = opened(context.new_page(), address)
     notice = page.get_by_role("note")
@@ -117,7 +111,7 @@ def test_the_first_visit(chromium: Browser, address: str, photo: Path, size: str
     expect(page.locator("#saliency")).to_contain_text("strongest")
     expect(page.locator("#saliency .trust")).to_contain_text("lay on the lesion")
     assert page.evaluate("document.documentElement.scrollWidth") <= width, "the page scrolls sideways"
-    if size == "desktop":
+    if size == DESKTOP:
         assert page.evaluate("document.documentElement.scrollHeight") <= height, "the result needs scrolling"
     context.close()
 

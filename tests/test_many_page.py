@@ -21,29 +21,18 @@ from skinapp.page.many_table import PAGE_ROWS, Order, table_html
 from skinapp.page.uploads import Uploads
 from skinapp.rows import COLUMNS, Row
 from skinapp.sources import Source
-from tests.serving import browser, running_app
+from tests.conftest import MOST_FILES
+from tests.serving import browser
 
-SIZES = {"desktop": (1280, 800), "phone": (390, 844)}
+DESKTOP = 1280, 800
 PATIENCE = 60_000  # milliseconds: the first batch waits for TensorFlow
 LONG = 3000  # photos of a run that will not end by itself during a test
-MOST = 3200  # what this app is told to accept
 
 
 def jpeg(code: str, seed: int) -> bytes:
     buffer = io.BytesIO()
     draw_lesion(code, seed, (130, 110)).save(buffer, "JPEG")
     return buffer.getvalue()
-
-
-@pytest.fixture(scope="module")
-def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("app") / "log.txt"
-
-
-@pytest.fixture(scope="module")
-def address(log: Path) -> Iterator[str]:
-    with running_app(log, SKINAPP_MOST_FILES=str(MOST)) as address:
-        yield address
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +43,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(chromium: Browser, address: str) -> Iterator[Page]:
-    context = chromium.new_context(viewport={"width": 1280, "height": 800})
+    context = chromium.new_context(viewport={"width": DESKTOP[0], "height": DESKTOP[1]})
     yield opened(context.new_page(), address)
     context.close()
 
@@ -118,12 +107,11 @@ def malignant(page: Page) -> list[float]:
     return [float(text.split()[0]) for text in column(page, 2)]
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("size", "theme"), [(DESKTOP, "light"), ((390, 844), "dark")])
 def test_photos_become_a_table(
-    chromium: Browser, address: str, photos: list[Path], size: str, theme: str
+    chromium: Browser, address: str, photos: list[Path], size: tuple[int, int], theme: str
 ) -> None:
-    width, height = SIZES[size]
+    width, height = size
     context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=theme)  # type: ignore[arg-type]
     page = opened(context.new_page(), address)
     start(page, photos[:2])
@@ -140,7 +128,7 @@ def test_photos_become_a_table(
     expect(broken).to_contain_text("not a picture that can be read here")
     expect(page.locator("#many-evaluation")).to_be_empty()
     assert page.evaluate("document.documentElement.scrollWidth") <= width, "the page scrolls sideways"
-    if size == "desktop":
+    if size == DESKTOP:
         assert page.evaluate("document.documentElement.scrollHeight") <= height, "the table needs scrolling"
     context.close()
 
@@ -277,16 +265,18 @@ def test_nothing_too_much_and_a_wrong_csv_get_a_sentence(
 def test_too_many_photos_are_refused(page: Page, long_zip: Path, photos: list[Path], tmp_path: Path) -> None:
     other = tmp_path / "other.zip"
     with zipfile.ZipFile(other, "w") as archive:
-        for number in range(MOST - LONG + 1):
+        for number in range(MOST_FILES - LONG + 1):
             archive.writestr(f"x{number}.jpg", b"")
     start(page, [long_zip, other])
-    expect(page.get_by_role("alert")).to_contain_text(f"more than {MOST} photos", timeout=PATIENCE)
+    expect(page.get_by_role("alert")).to_contain_text(f"more than {MOST_FILES} photos", timeout=PATIENCE)
 
 
-def test_the_log_names_no_photo_and_holds_no_traceback(page: Page, photos: list[Path], log: Path) -> None:
+def test_the_log_names_no_photo_and_holds_no_traceback(
+    page: Page, photos: list[Path], app_folder: Path
+) -> None:
     start(page, photos)
     ended(page, "13 photos in")
-    text = log.read_text(errors="replace")
+    text = (app_folder / "log.txt").read_text(errors="replace")
     assert "Traceback" not in text
     assert not re.search("secret|packed|alone|labels", text)
 
