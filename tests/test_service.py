@@ -37,17 +37,16 @@ from skinapp.preprocess import to_input, to_pixels
 from skinapp.reading import read
 from skinapp.service.settings import Settings
 from skinapp.service.streams import HEARD_WITHIN, Streams
-from tests.serving import ROOT, free_port, running_app, running_process, wait_until_ready
+from tests.serving import ROOT, free_port, running_process, wait_until_ready
 from train import known_answer
 
 ANSWERS = [path.parent for path in sorted(MODELS.glob("*/config.json"))]
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_app(tmp_path_factory.mktemp("app") / "log.txt") as address:
-        wait_until_ready(address)
-        yield address
+def address(address: str) -> str:
+    wait_until_ready(address)
+    return address
 
 
 @pytest.fixture(scope="module")
@@ -207,31 +206,6 @@ def test_another_calibration_than_the_known_answer_s_is_refused(
     assert "\n" not in str(caught.value)
 
 
-FAULTS = {
-    "flipped byte": "sha256 differs",
-    "missing file": "is missing",
-    "other version": "another version of skinapp",
-    "other temperature": "config.json has another temperature",
-}
-
-
-def spoil(folder: Path, fault: str) -> None:
-    """Do to a model folder what disks, people and new versions do."""
-    match fault:
-        case "flipped byte":
-            weights = bytearray((folder / "weights.npz").read_bytes())
-            weights[len(weights) // 2] ^= 1
-            (folder / "weights.npz").write_bytes(weights)
-        case "missing file":
-            (folder / "network.json").unlink()
-        case "other version":
-            raw = json.loads((folder / "config.json").read_text())
-            (folder / "config.json").write_text(json.dumps(raw | {"format": raw["format"] + 1}))
-        case "other temperature":
-            raw = json.loads((folder / "config.json").read_text())
-            (folder / "config.json").write_text(json.dumps(raw | {"temperature": raw["temperature"] * 9}))
-
-
 @contextmanager
 def starting(**environment: str) -> Iterator[subprocess.Popen[str]]:
     """`python app.py` that is expected to end by itself."""
@@ -244,24 +218,26 @@ def starting(**environment: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def test_a_start_that_cannot_be_ends_with_one_sentence(model_folder: Path, tmp_path: Path) -> None:
-    folders = {fault: tmp_path / str(number) for number, fault in enumerate(FAULTS)}
-    says = dict(FAULTS)
+    """What may be wrong with a model's files, tests/test_classifier.py has."""
+    raw = json.loads((model_folder / "config.json").read_text())
+    for name, changed in {"other": {"temperature": 9.0}, "later": {"format": raw["format"] + 1}}.items():
+        spoilt = Path(shutil.copytree(model_folder, tmp_path / name))
+        (spoilt / "config.json").write_text(json.dumps(raw | changed))
     with ExitStack() as stack:
-        started = {}
-        for fault, folder in folders.items():
-            shutil.copytree(model_folder, folder)
-            spoil(folder, fault)
-            started[fault] = stack.enter_context(starting(SKINAPP_MODEL=str(folder)))
         taken = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-        says["taken port"] = "set GRADIO_SERVER_PORT to a free port"
-        started["taken port"] = stack.enter_context(starting(GRADIO_SERVER_PORT=str(taken.getsockname()[1])))
-        says["half a password"] = "SKINAPP_USER and SKINAPP_PASSWORD go together"
-        started["half a password"] = stack.enter_context(starting(SKINAPP_USER="ward"))
-        for fault, process in started.items():  # all at once: a start is mostly imports
+        wrong = {
+            "config.json has another temperature": {"SKINAPP_MODEL": str(tmp_path / "other")},
+            "another version of skinapp": {"SKINAPP_MODEL": str(tmp_path / "later")},
+            "SKINAPP_MODEL names": {"SKINAPP_MODEL": str(tmp_path / "nowhere")},
+            "set GRADIO_SERVER_PORT to a free port": {"GRADIO_SERVER_PORT": str(taken.getsockname()[1])},
+            "SKINAPP_USER and SKINAPP_PASSWORD go together": {"SKINAPP_USER": "ward"},
+        }
+        started = {says: stack.enter_context(starting(**settings)) for says, settings in wrong.items()}
+        for says, process in started.items():  # all at once: a start is mostly imports
             _, errors = process.communicate(timeout=180)
-            assert process.returncode == 1, fault
+            assert process.returncode == 1, says
             (line,) = [line for line in errors.splitlines() if line.startswith("skinapp cannot start: ")]
-            assert says[fault] in line, fault
+            assert says in line
             assert "Traceback" not in errors
 
 
