@@ -244,7 +244,9 @@ def cluster() -> Iterator[Any]:
     Path(get_ray_address_file(None)).parent.mkdir(exist_ok=True)  # which Cluster writes to without making it
     temporary = tempfile.mkdtemp(dir="/tmp")  # sockets' names may not be long
     node = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=node | {"temp_dir": temporary})
+    soon = {"health_check_period_ms": 500}  # by default 3 s; after some of them a lost machine is missed
+    head = {"temp_dir": temporary, "_system_config": soon}
+    cluster = Cluster(initialize_head=True, head_node_args=node | head)
     cluster.add_node(**node)
     yield cluster
     cluster.shutdown()
