@@ -1,10 +1,7 @@
 """Loading a model folder, refusing a wrong one, and predicting."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -177,14 +174,3 @@ def test_a_reading_is_the_api_s_answer(model_folder: Path, tmp_path: Path) -> No
     assert answer["model"]["sha256"] == Configuration.read(model_folder).sha256["weights.npz"]
     assert reading.square.size == (450, 450)
     assert json.loads(json.dumps(answer)) == answer
-
-
-def test_no_file_is_left_in_the_temporary_folder(model_folder: Path, tmp_path: Path) -> None:
-    program = (
-        "import sys; from pathlib import Path; from PIL import Image; from skinapp.classifier import load\n"
-        "from skinapp.reading import read_photo\n"
-        "read_photo(Image.new('RGB', (100, 100), 'grey'), load(Path(sys.argv[1]))).saliency('mel')"
-    )
-    environment = os.environ | {"TMPDIR": str(tmp_path)}
-    subprocess.run([sys.executable, "-c", program, str(model_folder)], env=environment, check=True)
-    assert list(tmp_path.iterdir()) == []

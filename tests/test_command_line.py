@@ -1,6 +1,7 @@
 """`python -m skinapp` as it is typed."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -130,10 +131,13 @@ def test_what_cannot_start_says_why(
     assert len(output.err.strip().splitlines()) == 1
 
 
-def test_the_program_as_it_is_called(photos: list[Path]) -> None:
+def test_the_program_as_it_is_called_leaves_no_temporary_file(photos: list[Path], tmp_path: Path) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
     done = subprocess.run(
-        [sys.executable, "-m", "skinapp", *map(str, photos), "--json"],
+        [sys.executable, "-m", "skinapp", *map(str, photos), "--json", "--overlay", str(tmp_path / "maps")],
         cwd=ROOT,
+        env=os.environ | {"TMPDIR": str(temporary)},
         capture_output=True,
         text=True,
         timeout=120,
@@ -142,3 +146,5 @@ def test_the_program_as_it_is_called(photos: list[Path]) -> None:
     assert done.returncode == 1
     assert len(done.stdout.splitlines()) == 3
     assert "Traceback" not in done.stderr
+    assert len(list((tmp_path / "maps").iterdir())) == 2
+    assert not list(temporary.iterdir())

@@ -74,10 +74,12 @@ def context(chromium: Browser) -> Iterator[BrowserContext]:
     context.close()
 
 
-@pytest.fixture
-def page(context: BrowserContext, address: str) -> Page:
-    """The tab, with the shipped model chosen."""
-    return opened(context.new_page(), address)
+@pytest.fixture(scope="module")
+def page(chromium: Browser, address: str) -> Iterator[Page]:
+    """The tab, with the shipped model chosen. The same for all tests that look at one view of it."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 800})
+    yield opened(context.new_page(), address)
+    context.close()
 
 
 def opened(page: Page, address: str) -> Page:
