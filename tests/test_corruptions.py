@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from skinapp.classifier import Classifier
+from skinapp.classifier import Classifier, load
 from skinapp.drawings import draw_lesion
 from skinapp.evaluation import headline
 from skinapp.lesions import CODES
@@ -192,7 +192,7 @@ def report_records(dataset_folder: Path) -> tuple[Record, ...]:
 
 
 def test_measured_as_the_app_would_see_it(model_folder: Path, report_records: tuple[Record, ...]) -> None:
-    classifier = Classifier(model_folder)
+    classifier = load(model_folder)
     clean, dark = measure(classifier, report_records, [("none", 0), ("brightness_down", 5)])
     labels = np.array([CODES.index(r.dx) for r in report_records])
     for row, strength in ((clean, 0), (dark, 5)):

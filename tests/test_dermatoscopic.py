@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import train.dermatoscopic
-from skinapp.classifier import Classifier, Configuration
+from skinapp.classifier import Classifier, Configuration, load
 from skinapp.dermatoscopic import FILE, Gaussian
 from skinapp.drawings import draw_lesion
 from skinapp.lesions import CODES
@@ -155,7 +155,7 @@ def test_a_rim_darkens_the_corners_alone() -> None:
 
 def test_the_command_writes_a_complete_folder(fitted: Path, model_folder: Path) -> None:
     before, after = Configuration.read(model_folder), Configuration.read(fitted)
-    assert after.dermatoscopic_layer == middle_layer(Classifier(model_folder).network)
+    assert after.dermatoscopic_layer == middle_layer(load(model_folder).network)
     assert after.dermatoscopic_threshold > 0
     assert set(after.sha256) == {*before.sha256, FILE}
     unchanged = {"dermatoscopic_layer": "", "dermatoscopic_threshold": 0.0, "sha256": before.sha256}
@@ -170,7 +170,7 @@ def test_the_command_writes_a_complete_folder(fitted: Path, model_folder: Path) 
 
 def test_the_table_is_that_of_the_written_score(fitted: Path, parts: dict[str, Dataset]) -> None:
     rows = {row.what: row for row in read_dermatoscopic(fitted)}
-    classifier = Classifier(fitted)
+    classifier = load(fitted)
     threshold = classifier.configuration.dermatoscopic_threshold
     for part in ("tune", "report"):
         _, scores = classifier.outputs(parts[part].pictures)
@@ -181,7 +181,7 @@ def test_the_table_is_that_of_the_written_score(fitted: Path, parts: dict[str, D
 
 
 def test_lesions_pass_and_other_things_do_not(fitted: Path) -> None:
-    classifier = Classifier(fitted)
+    classifier = load(fitted)
     threshold = classifier.configuration.dermatoscopic_threshold
     assert np.mean(classifier.outputs(lesions(range(20, 23)))[1] <= threshold) > 0.7
     for kind in ("noise", "pages and screens, drawn"):
@@ -189,7 +189,7 @@ def test_lesions_pass_and_other_things_do_not(fitted: Path) -> None:
 
 
 def test_the_score_is_that_of_the_upright_photo_alone_or_among_others(fitted: Path) -> None:
-    classifier = Classifier(fitted)
+    classifier = load(fitted)
     photos = [draw_lesion(code, seed, (150, 112)) for code in CODES for seed in range(3)]
     pictures = np.stack([to_pixels(photo, 94, "bicubic") for photo in photos])
     logits, together = classifier.outputs(pictures)
@@ -206,10 +206,10 @@ def test_the_score_is_that_of_the_upright_photo_alone_or_among_others(fitted: Pa
 
 def test_fitting_leaves_the_probabilities_alone(fitted: Path, model_folder: Path) -> None:
     photo = draw_lesion("mel")
-    plain = Classifier(model_folder)
+    plain = load(model_folder)
     assert plain(photo).dermatoscopic_score is None
     assert np.isnan(plain.outputs(lesions(range(1)))[1]).all()
-    np.testing.assert_allclose(Classifier(fitted)(photo).probabilities, plain(photo).probabilities, atol=1e-6)
+    np.testing.assert_allclose(load(fitted)(photo).probabilities, plain(photo).probabilities, atol=1e-6)
 
 
 def flip_a_byte(folder: Path) -> None:

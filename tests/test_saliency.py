@@ -214,7 +214,7 @@ def test_the_legend_runs_through_the_map_s_colours() -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_photo_s_own_model_is_left_as_it_was(model_folder: Path, method: str) -> None:
-    classifier = Classifier(model_folder)
+    classifier = load(model_folder)
     before = [weight.copy() for weight in classifier.folded.get_weights()]
     photo = draw_lesion("nv")
     answer = classifier(photo)

@@ -175,7 +175,7 @@ def test_the_command_writes_a_complete_folder(
     before, after = Configuration.read(model_folder), Configuration.read(indexed)
     assert replace(after, sha256=before.sha256) == before
     assert after.sha256.keys() - before.sha256.keys() == {FILE}
-    index = Classifier(indexed).similar
+    index = load(indexed).similar
     assert index is not None and index.weights == after.sha256["weights.npz"]
     train = parts["train"].records
     assert index.image_ids.tolist() == [record.image_id for record in train]
@@ -184,7 +184,7 @@ def test_the_command_writes_a_complete_folder(
 
 
 def test_no_lesion_finds_itself_in_the_figures(indexed: Path, parts: dict[str, Dataset]) -> None:
-    classifier = Classifier(indexed)
+    classifier = load(indexed)
     index = classifier.similar
     assert index is not None
     kept = set(index.image_ids.tolist())
