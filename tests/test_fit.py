@@ -19,7 +19,7 @@ from skinapp.lesions import CODES
 from skinapp.preprocess import open_photo, to_pixels
 from tests.drawings import write_dataset
 from train import calibrate, dermatoscopic, evaluate
-from train.augment import Augmentation
+from train.augment import Augmentation, degraded
 from train.dataset import Dataset, DatasetError, load_dataset, read_split, split_lesions
 from train.export import write_model
 from train.fit import CHECKPOINT, main, parser, settings_from, train, uncalibrated
@@ -485,8 +485,7 @@ def test_teachers_speak_of_the_very_pictures_that_are_shown(
     trainer = Trainer(settings, *parts)
     images, labels = next(iter(trainer.batches(0)))
     assert images.shape[1:] == (48, 48, 3)
-    shown, mixed = trainer._learn_from_teachers(images, labels)
-    assert shown.shape[1:] == (32, 32, 3)
+    mixed = trainer._taught(images, labels)
     teacher = Classifier(model_folder)
     logits = np.asarray(trainer.teachers[0].network(images, training=False))
     drawn = np.exp(logits) / np.asarray(teacher.configuration.prior) * trainer.drawn
@@ -506,36 +505,33 @@ def test_a_teacher_for_smaller_pictures_sees_them_in_its_own_proportion(
     settings = replace(SETTINGS, size=188, training_size=48, teachers=(str(model_folder),))
     trainer = Trainer(settings, *parts)
     assert trainer.teachers[0].size == 24 and trainer.drawn_size == 48
-    shown, _ = trainer._learn_from_teachers(*next(iter(trainer.batches(0))))
-    assert shown.shape[1:] == (48, 48, 3)
+    assert next(iter(trainer.batches(0)))[0].shape[1:] == (48, 48, 3)
 
 
-def test_pictures_are_damaged_for_the_one_that_learns_alone(
+def test_pictures_are_damaged_for_the_one_that_learns_alone_and_before_they_are_reduced(
     parts: tuple[Dataset, Dataset], model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: dict[str, np.ndarray] = {}
     noise = replace(SETTINGS.augmentation, noise=30.0)
-    trainer = Trainer(replace(SETTINGS, teachers=(str(model_folder),), augmentation=noise), *parts)
-    teach, learn = trainer._learn_from_teachers, trainer._loss_and_gradients
-
-    def teaching(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        seen["told"], labels = teach(images, labels)
-        return seen["told"], labels
-
-    def learning(images: tf.Tensor, labels: tf.Tensor) -> list[tf.Tensor]:
-        seen["learned"] = images
-        return learn(images, labels)
-
-    monkeypatch.setattr(trainer, "_learn_from_teachers", teaching)
-    monkeypatch.setattr(trainer, "_loss_and_gradients", learning)
-    batch = next(iter(trainer.batches(0)))
-    damages = []
-    for _ in range(2):
-        trainer._step(*batch)
-        damages.append(np.asarray(seen["learned"]) - np.asarray(seen["told"]))
-    strength = np.abs(damages[0]).mean(axis=(1, 2, 3))
-    assert strength.max() > 3 and np.median(strength) < strength.max() / 2
-    assert np.abs(damages[0] - damages[1]).max() > 3, "every step does the same damage"
+    settings = replace(SETTINGS, teachers=(str(model_folder),), teachers_size=48, augmentation=noise)
+    trainer = Trainer(settings, *parts)
+    told, learned = [], []
+    teach, learn = trainer._taught, trainer._loss_and_gradients
+    monkeypatch.setattr(trainer, "_taught", lambda *batch: (told.append(batch[0]), teach(*batch))[1])
+    monkeypatch.setattr(
+        trainer, "_loss_and_gradients", lambda *batch: (learned.append(batch[0]), learn(*batch))[1]
+    )
+    images, labels = next(iter(trainer.batches(0)))
+    for step in range(2):
+        trainer._step(images, labels)
+        np.testing.assert_array_equal(told[step], images)
+        harmed = degraded(images, noise, tf.stack([settings.seed, step]))
+        reduced = tf.clip_by_value(
+            tf.image.resize(harmed, [32, 32], method="bicubic", antialias=True), 0, 255
+        )
+        np.testing.assert_array_equal(learned[step], reduced)
+    damage = np.abs(learned[0] - learned[1]).mean(axis=(1, 2, 3))
+    assert damage.max() > 3, "every step does the same damage"
+    assert damage.min() < damage.max() / 2, "every picture has the same"
 
 
 def test_frozen_blocks_are_another_model_s_and_stay_so(
