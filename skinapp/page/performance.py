@@ -92,14 +92,20 @@ def add(engine: Engine) -> None:
                 place = gr.HTML(DRAWING, elem_classes="view")
             shown.append((tab, place, show))
 
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    # What was chosen last is what is shown, however fast: events with an output in common are one, which never runs twice at
+    # once, so that no late answer replaces a newer one.
+    quiet: dict[str, Any] = {
+        "api_visibility": "private",
+        "show_progress": "hidden",
+        "trigger_mode": "always_last",
+    }
     for tab, place, show in shown:
         gr.on([tab.select, model.input], lambda name, show=show: view(show, name), model, place, **quiet)
     model.input(overview, model, first, **quiet)
     gr.on([points.select, model.input], lambda name: view(operating_html, name), model, drawing, **quiet)
-    gr.on([points.select, model.input], explorer, [model, percent], costs, **quiet)
-    # The last place of the slider is the one that counts, however fast it was moved.
-    percent.change(explorer, [model, percent], costs, trigger_mode="always_last", queue=False, **quiet)
+    gr.on(
+        [points.select, model.input, percent.change], explorer, [model, percent], costs, queue=False, **quiet
+    )
     _add_endpoints(engine, read)
 
 
