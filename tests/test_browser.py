@@ -197,6 +197,30 @@ def test_the_frame_decides_what_is_read(page: Page) -> None:
     expect(seen).to_have_attribute("src", whole or "", timeout=PATIENCE)
 
 
+def test_a_slow_map_does_not_arrive_beside_the_next_result(page: Page) -> None:
+    example(page)
+    picture = "#saliency .stack:not(.bare) img"
+    upright = page.locator(picture).first.get_attribute("src")
+    page.evaluate(
+        """(picture) => {
+          window.shown = [];
+          const note = () => window.shown.push(document.querySelector(picture)?.src);
+          new MutationObserver(note).observe(document.querySelector('#saliency'), {childList: true, subtree: true});
+        }""",
+        picture,
+    )
+    page.get_by_label("Method").click()
+    page.get_by_role("option", name="SmoothGrad").click()  # takes longer than to read the photo anew
+    page.get_by_role("button", name="Right").click()
+    expect(page.locator(picture).first).not_to_have_attribute("src", upright or "", timeout=PATIENCE)
+    page.get_by_label("Class to explain").click()
+    page.get_by_role("option", name=re.compile("Basal cell")).click()  # waits until the first map is through
+    expect(page.locator("#saliency figcaption")).to_contain_text("LayerCAM for Basal cell", timeout=PATIENCE)
+    shown = page.evaluate("window.shown")
+    turned = next(number for number, src in enumerate(shown) if src not in (upright, None))
+    assert upright not in shown[turned:]
+
+
 def test_a_result_is_taken_along(page: Page) -> None:
     example(page)
     page.get_by_role("tab", name="Take it along").click()
@@ -213,6 +237,9 @@ def test_a_result_is_taken_along(page: Page) -> None:
         assert data.startswith(begins) and len(data) > 500
         if name.endswith("json"):
             assert json.loads(data)["case"] == "case 7"
+    page.get_by_role("button", name="New photo").click()
+    page.locator("#examples button").first.click()
+    expect(page.get_by_label("Case label (optional)")).to_have_value("")  # it was the other case's
 
 
 def test_a_bad_file_gets_one_sentence_and_the_next_photo_works(

@@ -26,7 +26,7 @@ def build(engine: Engine) -> gr.Blocks:
         gr.HTML(head_html(), elem_id="head")
         with gr.Tabs(elem_id="main-tabs"):
             with gr.Tab("One lesion", id="lesion"):
-                lesion.add(engine)
+                lesion.add(engine, page)
             with gr.Tab("Many photos", id="many"):
                 many.add(engine)
             with gr.Tab("How good is it", id="performance"):

@@ -13,6 +13,7 @@ from skinapp.page import take_along
 from skinapp.page.engine import Engine, UnknownModel
 from skinapp.page.examples import Example, examples, examples_view
 from skinapp.page.frame import frame_value, frame_view, moved, turned_frame
+from skinapp.page.memory import is_current
 from skinapp.page.result import (
     DRAWN,
     WAITING,
@@ -57,7 +58,7 @@ class Shown:
         return self.reading.dermatoscopic is False and not (self.drawn or self.insisted)
 
 
-def add(engine: Engine) -> None:
+def add(engine: Engine, page: gr.Blocks) -> None:
     """Add the tab's content to the page that is being built."""
     drawn = examples()
     state = gr.State(None)  # memory.py sees to it that it is forgotten
@@ -113,11 +114,11 @@ def add(engine: Engine) -> None:
             with gr.Tab("Similar cases"):
                 cases = gr.HTML(elem_id="cases")
             with gr.Tab("Take it along"):
-                take_along.add([state, code, method, point, opacity], seen)
+                label = take_along.add([state, code, method, point, opacity], seen)
 
     intake_parts = [intake, photo, view, frame_buttons, checks]
     result_parts = [sentence, insist, numbers, bars, target]
-    map_parts = [map_column, saliency, code, method, mix, cases]
+    map_parts = [map_column, saliency, code, method, mix, cases, label]
     everything = [state, *intake_parts, *result_parts, *map_parts]
 
     def nothing(why: str) -> list[Any]:
@@ -127,7 +128,7 @@ def add(engine: Engine) -> None:
             None,
             *[gr.update(visible=True), None, gr.update(value=None, visible=False), hidden, ""],
             *[why, hidden, hidden, "", ""],
-            *[hidden, "", None, None, "", ""],
+            *[hidden, "", None, None, "", "", ""],  # the next photo's label is not this one's
         ]
 
     def everything_of(shown: Shown, sensitivity: float) -> list[Any]:
@@ -164,7 +165,7 @@ def add(engine: Engine) -> None:
                 *[visible, saliency_html(reading, top, default), top, default, mix_html(reading)],
                 similar_html(reading),
             ]
-        return [*head, checks_html(reading, shown.drawn), *told]
+        return [*head, checks_html(reading, shown.drawn), *told, gr.skip()]
 
     def look_at(path: str, frame: Frame, model: str, sensitivity: float, drawn: bool = False) -> list[Any]:
         try:
@@ -217,34 +218,37 @@ def add(engine: Engine) -> None:
             return nothing(refusal_html(FORGOTTEN))
         return everything_of(replace(shown, insisted=True), sensitivity)
 
-    def other_point(shown: Shown | None, sensitivity: float) -> str:
-        return target_html(shown.reading, sensitivity) if shown else ""
+    def unless_replaced(html: str, shown: Shown | None, request: gr.Request) -> Any:
+        """A slow map of one photo must not arrive beside the next one's result."""
+        return html if is_current(page, state, shown, request) else gr.skip()
 
-    def other_map(shown: Shown | None, code: str, method: str) -> str:
-        return saliency_html(shown.reading, code, method) if shown else refusal_html(FORGOTTEN)
+    def other_point(shown: Shown | None, sensitivity: float, request: gr.Request) -> Any:
+        return unless_replaced(target_html(shown.reading, sensitivity) if shown else "", shown, request)
 
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}
+    def other_map(shown: Shown | None, code: str, method: str, request: gr.Request) -> Any:
+        html = saliency_html(shown.reading, code, method) if shown else refusal_html(FORGOTTEN)
+        return unless_replaced(html, shown, request)
+
+    # What is asked for while an answer is under way comes after it, and is not dropped: two quarter turns are two.
+    quiet: dict[str, Any] = {
+        "api_visibility": "private",
+        "show_progress": "minimal",
+        "trigger_mode": "always_last",
+    }
     looking = [model, point]
     photo.change(new_photo, [photo, *looking], everything, **quiet)
     other.upload(new_photo, [other, *looking], everything, **quiet)
     sample.chosen(new_example, looking, everything, **quiet)
-    view.framed(frame_moved, [state, *looking], everything, trigger_mode="always_last", **quiet)
+    view.framed(frame_moved, [state, *looking], everything, **quiet)
     left.click(turn(-1), [state, *looking], everything, **quiet)
     right.click(turn(1), [state, *looking], everything, **quiet)
     whole.click(take_whole, [state, *looking], everything, **quiet)
     again.click(lambda: nothing(WAITING), None, everything, **quiet)
     model.input(other_model, [state, *looking], everything, **quiet)
     insist.click(show_all_the_same, [state, point], everything, **quiet)
-    point.input(other_point, [state, point], target, api_visibility="private", show_progress="hidden")
-    gr.on(
-        [code.input, method.input],
-        other_map,
-        [state, code, method],
-        saliency,
-        api_visibility="private",
-        show_progress="hidden",
-        trigger_mode="always_last",  # a class chosen while a map is being made is not dropped
-    )
+    silent = quiet | {"show_progress": "hidden"}
+    point.input(other_point, [state, point], target, **silent)
+    gr.on([code.input, method.input], other_map, [state, code, method], saliency, **silent)
     opacity.input(None, opacity, None, js=SET_OPACITY)
     beside.input(None, beside, None, js=SET_VIEW)
 

@@ -1,8 +1,10 @@
-"""Forgets photos: Gradio keeps whatever a page has shown, our pictures included, for ten thousand sessions."""
+"""What sessions look at, and how it is forgotten: Gradio keeps whatever a page has shown, our pictures included, for ten
+thousand sessions."""
 
 import threading
 import time
 from datetime import datetime, timedelta
+from typing import Any
 
 import gradio as gr
 
@@ -33,6 +35,11 @@ def forget(page: gr.Blocks, kept: timedelta) -> None:
         if datetime.now() - used > kept:
             holder.session_data.pop(session, None)
             holder.time_last_used.pop(session, None)
+
+
+def is_current(page: gr.Blocks, state: gr.State, value: Any, request: gr.Request) -> bool:
+    """Whether a session's state is still the value that an event took from it, and no other event has replaced it since."""
+    return page.state_holder[str(request.session_hash)][state._id] is value
 
 
 def empty_folder(

@@ -27,8 +27,9 @@ SAVE = """(file) => {
 }"""
 
 
-def add(inputs: list[Any], seen: Callable[..., tuple[Reading, str, str, float, float] | None]) -> None:
-    """Add label and buttons. seen(*inputs): reading, class, method, sensitivity and opacity in percent, or None."""
+def add(inputs: list[Any], seen: Callable[..., tuple[Reading, str, str, float, float] | None]) -> gr.Textbox:
+    """Add label and buttons, and return the label. seen(*inputs): reading, class, method, sensitivity and opacity in
+    percent, or None."""
     label = gr.Textbox(label="Case label (optional)", info=LABEL_HELP, max_length=120, max_lines=1)
     with gr.Row():
         report = gr.Button("Report (PDF)", variant="primary", size="sm", min_width=90)
@@ -69,6 +70,7 @@ def add(inputs: list[Any], seen: Callable[..., tuple[Reading, str, str, float, f
             api_visibility="private",
             show_progress="hidden",
         ).then(None, carrier, None, js=SAVE)
+    return label
 
 
 def _pdf(label: str, reading: Reading, code: str, method: str, sensitivity: float, opacity: float) -> bytes:
