@@ -85,7 +85,8 @@ $(VENV)/train.done: requirements.txt requirements-train.txt $(VENV)/created.done
 	@touch $@ $(VENV)/app.done
 
 $(VENV)/test.done: requirements.txt requirements-train.txt requirements-archive.txt requirements-test.txt $(VENV)/created.done
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-test.txt
+	@# Compiled where it is imported: most of what comes along never is, and pip would take a minute for it.
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -r requirements-test.txt
 	@touch $@ $(VENV)/app.done $(VENV)/train.done
 
 # requirements.lock anew: every package that `make run` installs, by version and hash.

@@ -20,7 +20,7 @@ from benchmarks.load import alone, classify, connect, drawn_photos, drive, metri
 from tests.serving import running_process, wait_until_ready
 
 STRESS = bool(os.environ.get("SKINAPP_STRESS"))
-SECONDS, REQUESTS = (120, 5000) if STRESS else (10, 300)
+SECONDS, REQUESTS = (120, 5000) if STRESS else (10, 150)
 MOST_GROWTH = 60  # megabytes, from when it has settled to the end: a leak goes on
 
 HEADER_SECONDS = 8.0  # instead of 20, which a test would wait for
@@ -67,7 +67,7 @@ def settled_megabytes(address: str, process: Popen, photos: list[bytes]) -> floa
     for _ in range(5):
         if now - before < 5:
             break
-        drive(address, photos, users=32, requests=100)
+        drive(address, photos, users=32, requests=60)
         before, now = now, resident_megabytes(process.pid)
     return now
 
