@@ -29,11 +29,8 @@ LESIONS_PER_CLASS = 9  # the fewest of which one goes to tune and one to report
 MOST_FILES = 3200  # what the app is told to take at once
 
 
-# Of a minute or more each: last in line, one worker would wait for them, and pytest-xdist has files of few tests last.
-LONGEST = {
-    "test_accessibility", "test_archive", "test_browser", "test_fit", "test_load", "test_many_page", "test_maps",
-    "test_security", "test_service", "test_workers",
-}  # fmt: skip
+# Few tests each, but of minutes: last in line, as pytest-xdist has files of few tests, one worker would wait for them.
+LONGEST = {"test_archive", "test_load", "test_workers", "test_accessibility", "test_fit", "test_maps"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

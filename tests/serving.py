@@ -80,8 +80,9 @@ def browser() -> Iterator[Browser]:
     flags += ["--disable-sync", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
     if os.geteuid() == 0:
         flags.append("--no-sandbox")  # Chromium refuses to run as root with it
-    from playwright.sync_api import sync_playwright  # benchmarks start the app where no browser is
+    from playwright.sync_api import expect, sync_playwright  # benchmarks start the app where no browser is
 
+    expect.set_options(timeout=60_000)  # milliseconds: what is slow because other tests run is not wrong
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=installed, args=flags)
         yield chromium

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -348,7 +349,8 @@ def test_a_lasting_fault_ends_with_the_part_kept_and_the_next_run_goes_on(
     server: Dataverse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(download.time, "sleep", pauses.append)
+    # Not time.sleep itself: other files' threads, such as Ray's, may still run in this process.
+    monkeypatch.setattr(download, "time", SimpleNamespace(sleep=pauses.append))
     server.files[101].cuts = [400]
     server.files[101].statuses = [200] + [503] * download.RETRIES
     assert main(["--to", str(tmp_path), "--server", server.url]) == 1
