@@ -1,6 +1,7 @@
 """The benchmarks run, and the table says what was measured. Their figures are nobody's concern here."""
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -129,7 +130,8 @@ def test_an_archive_s_cost_follows_from_its_rate(
     monkeypatch.setattr(archive, "score", score)
     monkeypatch.setattr(archive, "bare_rate", lambda model: 128.0)
     # Not time.perf_counter itself: other threads of this process may ask for it.
-    monkeypatch.setattr(archive, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    own = SimpleNamespace(perf_counter=lambda: next(clock), strftime=time.strftime)
+    monkeypatch.setattr(archive, "time", own)
     assert archive.main(["--photos", str(6 * BLOCK), "--workers", "2", "--price", "0.1"]) == 0
     written = capsys.readouterr().out
     assert "all processors: 128.0 photos/s" in written
