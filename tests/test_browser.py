@@ -197,6 +197,21 @@ def test_the_frame_decides_what_is_read(page: Page) -> None:
     expect(seen).to_have_attribute("src", whole or "", timeout=PATIENCE)
 
 
+def test_two_quick_quarter_turns_are_two(page: Page) -> None:
+    example(page)
+    seen = page.locator("#saliency .stack:not(.bare) img").first
+    right = page.get_by_role("button", name="Right")
+    pictures = [seen.get_attribute("src") or ""]
+    for _ in range(4):
+        right.click()
+        expect(seen).not_to_have_attribute("src", pictures[-1], timeout=PATIENCE)
+        pictures.append(seen.get_attribute("src") or "")
+    assert pictures[4] == pictures[0]
+    right.click()
+    right.click()
+    expect(seen).to_have_attribute("src", pictures[2], timeout=PATIENCE)
+
+
 def test_a_slow_map_does_not_arrive_beside_the_next_result(page: Page) -> None:
     example(page)
     picture = "#saliency .stack:not(.bare) img"
