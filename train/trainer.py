@@ -343,8 +343,8 @@ class Trainer:
     def _step(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         if self.teachers:
             labels = self._taught(images, labels)
-        # After the teachers, whose word on a picture that is unharmed is worth more; and before it is reduced: the same noise
-        # on 78 pixels a side instead of 176 cost accuracy on undamaged photos (train/EXPERIMENTS.md, runs 8 and 10).
+        # After the teachers, whose word on a picture that is unharmed is worth more; and before it is reduced, as in run 7:
+        # the same noise is far stronger on 78 pixels a side than on 176 that are reduced to them.
         number = tf.cast(self.optimizer.iterations, tf.int32) * self.workers.count + self.workers.index
         images = degraded(images, self.settings.augmentation, tf.stack([self.settings.seed, number]))
         images = _reduced(images, self.training_size)
