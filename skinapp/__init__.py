@@ -2,9 +2,8 @@
 
 import os
 
-os.environ["KERAS_BACKEND"] = (
-    "tensorflow"  # whatever else a shell or ~/.keras prefers; before Keras is imported
-)
+# Whatever else a shell or ~/.keras prefers; before Keras is imported.
+os.environ["KERAS_BACKEND"] = "tensorflow"
 
 __version__ = "0.1.0"
 

@@ -26,9 +26,8 @@ logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 PHOTO_MODALITIES = {"DMS", "XC"}  # dermoscopy, external-camera photography
 # VL Photographic and Dermoscopic Photography Image Storage: photos, whatever modality a device writes beside them.
 PHOTO_CLASSES = {"1.2.840.10008.5.1.4.1.1.77.1.4", "1.2.840.10008.5.1.4.1.1.77.1.7"}
-SECONDARY_CAPTURE = (
-    "1.2.840.10008.5.1.4.1.1.7"  # what devices of before 2019 export, of any modality; also with .1 to .4
-)
+# What devices of before 2019 export, of any modality; also with .1 to .4.
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 UNCOMPRESSED = {
     pydicom.uid.ImplicitVRLittleEndian,
     pydicom.uid.ExplicitVRLittleEndian,
@@ -39,9 +38,8 @@ JPEG_2000 = {pydicom.uid.JPEG2000Lossless, pydicom.uid.JPEG2000}
 COLOURS = {
     "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "MONOCHROME1", "MONOCHROME2", "PALETTE COLOR",
 }  # fmt: skip
-MOST_JPEG_2000 = (
-    2_500_000  # pixels: of noise, they take a core three seconds; 49 megapixels would take twenty, and 1 GB
-)
+# Pixels: of noise, they take a core three seconds; 49 megapixels would take twenty, and 1 GB.
+MOST_JPEG_2000 = 2_500_000
 PREAMBLE = bytes(128) + b"DICM"
 DEFLATED = str(pydicom.uid.DeflatedExplicitVRLittleEndian).encode()
 

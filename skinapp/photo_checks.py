@@ -13,9 +13,8 @@ from scipy import fft, ndimage
 
 SMALL_SIDE = 200  # pixels of the square below which detail that dermatoscopy is about is lost
 SHARP_SIDE = 256  # pixels a side at which sharpness is judged
-SHARP_ENOUGH = (
-    0.24  # fine over coarse detail: a blur of two pixels of 256 falls below it, HAM10000 lies above
-)
+# Fine over coarse detail: a blur of two pixels of 256 falls below it, HAM10000 lies above.
+SHARP_ENOUGH = 0.24
 LIT_SIDE = 64  # pixels a side at which light, corners and the lesion's place are judged
 DARKEST, BRIGHTEST = 92, 235  # median grey level of a photo that is lit well
 GLARE = 0.10  # share of white pixels

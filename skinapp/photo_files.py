@@ -14,13 +14,11 @@ READ_KINDS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "HEIF", "DICOM")
 READ_KINDS_IN_WORDS = "JPEG, PNG, WebP, BMP, TIFF, HEIC or DICOM"  # for help texts and labels
 
 SMALLEST_SIDE = 94  # below this, the network would be shown pixels that the camera never saw
-MOST_READS = (
-    200_000  # calls of read() a decoder may need: some hundreds for a photo, millions for a hostile file
-)
+# Calls of read() a decoder may need: some hundreds for a photo, millions for a hostile file.
+MOST_READS = 200_000
 MOST_SCANS = 100  # a progressive JPEG has about ten; each scan costs a walk through the whole picture
-MOST_TABLES = (
-    100  # tables or EXIF blocks of a JPEG and its previews, colour profiles of a PNG: one to a dozen
-)
+# Tables or EXIF blocks of a JPEG and its previews, colour profiles of a PNG: one to a dozen.
+MOST_TABLES = 100
 MOST_HEIC_BYTES = (
     25 * 2**20
 )  # noise takes a core 0.13 s a megabyte; a telephone's 48 megapixels have about ten

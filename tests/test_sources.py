@@ -138,9 +138,8 @@ def test_archives_in_archives_stay_closed(tmp_path: Path) -> None:
 
 def test_a_locked_member_is_a_row_with_its_reason(tmp_path: Path) -> None:
     data = bytearray(archive(tmp_path / "locked.zip", {"x.jpg": jpeg()}).read_bytes())
-    data[data.index(b"PK\x03\x04") + 6] |= (
-        1  # "encrypted" in the member's own header and in the list of contents
-    )
+    # "encrypted" in the member's own header and in the list of contents.
+    data[data.index(b"PK\x03\x04") + 6] |= 1
     data[data.index(b"PK\x01\x02") + 8] |= 1
     (tmp_path / "locked.zip").write_bytes(data)
     assert "password" in outcomes(tmp_path / "locked.zip")["x.jpg"]

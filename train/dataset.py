@@ -25,9 +25,8 @@ from skinapp.local_data import SUFFIXES, image_folders
 from skinapp.preprocess import PhotoError, open_photo
 
 PARTS = ("train", "tune", "report")
-SPLIT_SEED = (
-    20181  # the year of HAM10000 and its first version; changing it makes all published figures incomparable
-)
+# The year of HAM10000 and its first version; changing it makes all published figures incomparable.
+SPLIT_SEED = 20181
 VALIDATION_SHARE = 1 / 6  # of the lesions of each class, halved into tune and report
 METADATA_NAMES = ("HAM10000_metadata.csv", "HAM10000_metadata", "metadata.csv")
 

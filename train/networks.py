@@ -32,14 +32,12 @@ class EfficientNetLiteSettings:
     """EfficientNet-Lite (Tan & Le 2019, arXiv:1905.11946, without squeeze-and-excitation, ReLU6), from ImageNet."""
 
     variant: int = 0  # Lite0, Lite1 or Lite2: 3.4, 4.2 or 4.9 million parameters
-    enlarge_to: int = (
-        128  # ImageNet's features want a larger picture than 94 px (notes: 51 % at 96, 68 % at 128)
-    )
+    # ImageNet's features want a larger picture than 94 px (notes: 51 % at 96, 68 % at 128).
+    enlarge_to: int = 128
     training_enlarge_to: int = 0  # the same while training, if not in proportion to its pictures
     dropout: float = 0.3
-    drop_path: float = (
-        0.1  # stochastic depth (arXiv:1603.09382), growing linearly from the first block to the last
-    )
+    # Stochastic depth (arXiv:1603.09382), growing linearly from the first block to the last.
+    drop_path: float = 0.1
     imagenet: bool = True  # False leaves random weights: for tests
     frozen: int = 0  # stem and blocks before this one are not trained: 5 doubles the speed
 

@@ -36,16 +36,13 @@ class Settings:
     network: CnnSettings | EfficientNetLiteSettings = field(default_factory=EfficientNetLiteSettings)
     augmentation: Augmentation = field(default_factory=Augmentation)
     size: int = 94
-    training_size: int = (
-        0  # pixels a side while training, if not `size`: cut-outs show a lesion larger than the whole
-    )
-    # picture does, so fewer pixels show it alike, and cost less (Touvron 2019, arXiv:1906.06423)
-    start: str = (
-        ""  # model folder whose weights the run starts from; empty: ImageNet's, or random ones for the CNN
-    )
-    frozen_from: str = (
-        ""  # model folder whose weights the network's `frozen` blocks take; empty: those they have
-    )
+    # Pixels a side while training, if not `size`: cut-outs show a lesion larger than the whole picture does, so
+    # fewer pixels show it alike, and cost less (Touvron 2019, arXiv:1906.06423).
+    training_size: int = 0
+    # Model folder whose weights the run starts from; empty: ImageNet's, or random ones for the CNN.
+    start: str = ""
+    # Model folder whose weights the network's `frozen` blocks take; empty: those they have.
+    frozen_from: str = ""
     teachers: tuple[str, ...] = ()  # model folders whose averaged probabilities are part of what is learned
     taught: float = 0.7  # share of the teachers' word in the labels, where there are teachers
     teachers_size: int = 176  # pixels a side that a teacher sees at most

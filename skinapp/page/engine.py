@@ -31,9 +31,8 @@ if TYPE_CHECKING:  # importing them for real loads TensorFlow
 # nobody has to look for one in pyplot. Importing that instead would cost a quarter of a second before the page is there.
 os.environ["MPLBACKEND"] = "agg"
 
-HEAD_START = (
-    0.5  # seconds for whoever waits for the page: importing TensorFlow stops all else again and again
-)
+# Seconds for whoever waits for the page: importing TensorFlow stops all else again and again.
+HEAD_START = 0.5
 # Photos unpacked at once. One of 50 megapixels takes 0.4 GB, 0.8 with transparent parts, 1.2 as lossless WebP; most take a few MB.
 DECODERS = os.cpu_count() or 1
 

@@ -27,9 +27,8 @@ if TYPE_CHECKING:  # importing it for real loads TensorFlow
     from skinapp.classifier import Classifier
     from skinapp.reading import Reading
 
-THUMBNAIL = (
-    64  # pixels a side; two kilobytes each, so that the longest table of a session takes some ten megabytes
-)
+# Pixels a side; two kilobytes each, so that the longest table of a session takes some ten megabytes.
+THUMBNAIL = 64
 RUNS = 2  # of all users at once; further ones wait, and single photos go on beside them
 KEPT = 60.0  # seconds after which a run says again that it needs its files
 TABLE = Path(__file__).with_name("many_table.js")

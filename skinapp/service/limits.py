@@ -9,9 +9,8 @@ from skinapp.service.settings import Settings
 UPLOAD = "/gradio_api/upload"
 IN_FLIGHT = 1024**3  # bytes of all bodies that are being received or worked on
 SLOWEST = 100_000  # bytes a second: whoever keeps this up may take as long as the body needs
-PATIENCE = (
-    2.0  # seconds in which a client may go on sending what is thrown away, so that it reads the refusal
-)
+# Seconds in which a client may go on sending what is thrown away, so that it reads the refusal.
+PATIENCE = 2.0
 
 
 class Limits:

@@ -22,9 +22,8 @@ from skinapp.service.watch import Watch
 
 FINISHES_WITHIN = 7  # seconds, for what runs; whoever sent SIGTERM waits ten before SIGKILL
 ENDS_WITHIN = 9.0
-HEADER_SECONDS = (
-    20.0  # from a connection's first moment, or a later request's first byte, to the header's end
-)
+# From a connection's first moment, or a later request's first byte, to the header's end.
+HEADER_SECONDS = 20.0
 
 
 def layered(app: App, settings: Settings, ledger: Ledger, events: Events) -> App:

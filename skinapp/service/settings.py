@@ -21,9 +21,8 @@ class Settings:
     user: str = ""  # with `password`: asked of everybody; both empty: nobody is asked
     password: str = ""
     requests_per_minute: int = 0  # per client, of those that cost something; 0: no limit
-    request_seconds: float = (
-        60.0  # for sending a body, and for the answer of /v1/classify: a first photo waits for TensorFlow
-    )
+    # For sending a body, and for the answer of /v1/classify: a first photo waits for TensorFlow.
+    request_seconds: float = 60.0
     waiting: int = 64  # photos in work or in the queue at once; one more is told that the service is busy
     body_bytes: int = (
         MOST_BYTES + FRAMING
