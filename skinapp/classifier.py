@@ -217,10 +217,11 @@ class Classifier:
         return [
             Prediction(
                 tuple(shown[i]),
-                batch[i : i + 1],
-                features[i : i + 1].copy(),  # a view would keep the whole batch alive
+                # Copies: a view would keep the whole batch alive, and with it other people's photos.
+                batch[i : i + 1].copy(),
+                features[i : i + 1].copy(),
                 scores[i],
-                last[i] if self.embeds else None,
+                last[i].copy() if self.embeds else None,
             )
             for i in range(len(batch))
         ]

@@ -251,6 +251,10 @@ def test_a_batch_gives_what_single_photos_give(model_folder: Path) -> None:
         np.testing.assert_allclose(together.features, alone.features, atol=1e-4)
         assert together.picture.shape == alone.picture.shape
         assert together.top == alone.top
+        # A view of the batch would keep other people's photos for as long as this one is looked at.
+        assert together.embedding is not None
+        kept = (together.picture, together.features, together.embedding)
+        assert all(array.base is None for array in kept)
 
 
 def test_what_waits_goes_through_the_network_together(
