@@ -20,7 +20,7 @@ from skinapp.lesions import BY_CODE
 from skinapp.photo_checks import Check
 from skinapp.reading import Reading
 from skinapp.saliency import METHODS, SaliencyMap, legend_colours, overlay
-from skinapp.words import cost_sentence, percent
+from skinapp.words import cost_sentence, percent, set_sentence, tenths
 
 SCHEMA = "skinapp-reading/1"  # of the JSON document; `reading.schema.json` describes it
 LONGEST_LABEL = 120  # characters of the case label
@@ -142,9 +142,8 @@ class _Page:
         share = percent(max(reading.prediction.probabilities))
         y = self._text(LEFT, y, width, f"Most probable: **{top.name}**, {share}.", 12.5)
         y = self._text(LEFT, y + 0.8, width, f"{top.description} This class is {top.malignancy}.", 8, SUBDUED)
-        coverage = percent(reading.classifier.configuration.set_coverage)
-        held = "; ".join(lesion.name for lesion in reading.held)
-        return self._text(LEFT, y + 1.6, width, f"With {coverage} confidence one of: **{held}**.", 9.5)
+        before, held = set_sentence(reading).split(": ", 1)
+        return self._text(LEFT, y + 1.6, width, f"{before}: **{held}**", 9.5)
 
     def pictures(self, reading: Reading, saliency: SaliencyMap, opacity: float, y: float) -> float:
         """The photo, the overlay beside it, and what the map is."""
@@ -225,13 +224,13 @@ class _Page:
             colour = AMBER if flagged else TEAL
             verdict = "**above**" if flagged else "**below**"
             words = (
-                f"This is {verdict} the threshold of {_tenths(point.threshold)}, which is set to find {asked} of "
+                f"This is {verdict} the threshold of {tenths(point.threshold)}, which is set to find {asked} of "
                 f"malignant or premalignant lesions: the lesion is {'**flagged**' if flagged else '**not flagged**'}."
             )
             cost = cost_sentence(reading, sensitivity)
             words += f"\n\n{cost}" if cost else ""
         self._line(x + 4, y, inner, "Malignant or premalignant", 9, style="B")
-        self._line(x + 4, y + 5.6, inner, _tenths(share), 16, colour, "B")
+        self._line(x + 4, y + 5.6, inner, tenths(share), 16, colour, "B")
         y = self._text(x + 4, y + 14.2, inner, words, 8)
         y = self._text(x + 4, y + 2.5, inner, f"Chosen operating point: {asked} sensitivity.", 7, SUBDUED)
         self._bar(x, y0, 0.8, y - y0, colour)
@@ -373,11 +372,6 @@ def _check_words(check: Check) -> str:
 def _half(heights: Sequence[float]) -> int:
     """How many of the parts go into the first of two columns, so that the longer one is as short as can be."""
     return min(range(len(heights) + 1), key=lambda n: (max(sum(heights[:n]), sum(heights[n:])), -n))
-
-
-def _tenths(share: float) -> str:
-    """`7.4 %`: thresholds lie so low that whole percents would hide on which side a lesion is."""
-    return percent(share) if share > 0.99 else f"{max(share, 0.001):.1%}".replace("%", " %")
 
 
 def _bare(image: Image.Image) -> Image.Image:

@@ -19,25 +19,15 @@ def percent(share: float) -> str:
     return f"{max(share, 0.001):.1%}".replace("%", " %")
 
 
+def tenths(share: float) -> str:
+    """`12.6 %`: thresholds lie so low that whole percents would hide on which side a lesion is."""
+    return percent(share) if share > 0.99 else f"{max(share, 0.001):.1%}".replace("%", " %")
+
+
 def set_sentence(reading: Reading) -> str:
     """The conformal set: "With 90 % confidence one of: Melanoma, Melanocytic nevus."."""
     held = ", ".join(lesion.name for lesion in reading.held)
     return f"With {percent(reading.classifier.configuration.set_coverage)} confidence one of: {held}."
-
-
-def flag_sentence(reading: Reading, sensitivity: float) -> str:
-    """Malignant or premalignant against one operating point, and what that point costs; empty where the model lacks it.
-
-    sensitivity: one of the model's operating points'.
-    """
-    found = reading.flag("malignant", sensitivity)
-    if found is None:
-        return ""
-    point, flagged = found
-    return (
-        f"Malignant or premalignant: {percent(reading.probability('malignant'))}, {'above' if flagged else 'below'} the "
-        f"threshold of {percent(point.threshold)}. {cost_sentence(reading, sensitivity)}".rstrip()
-    )
 
 
 def cost_sentence(reading: Reading, sensitivity: float) -> str:

@@ -132,7 +132,7 @@ def test_the_page_says_what_the_reading_says(reading: Reading, sensitivity: floa
     for code, share in shown:
         assert percent(share) in bars, code
     assert f"Most probable: {reading.top.name}, {percent(shown[0][1])}." in text
-    assert f"With 90 % confidence one of: {'; '.join(lesion.name for lesion in reading.held)}." in text
+    assert f"With 90 % confidence one of: {', '.join(lesion.name for lesion in reading.held)}." in text
     assert (
         f"Saliency map {METHODS[reading.classifier.configuration.map_method]} for {BY_CODE['bcc'].name}"
         in text

@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from skinapp.lesions import BY_CODE
-from skinapp.words import cost_sentence, percent, set_sentence
+from skinapp.words import cost_sentence, percent, set_sentence, tenths
 
 if TYPE_CHECKING:
     from skinapp.reading import Reading
@@ -70,8 +70,8 @@ def target_html(reading: Reading, sensitivity: float) -> str:
     point, flagged = found
     word, colour = ("above", "flagged") if flagged else ("below", "clear")
     return _unbroken(
-        f'<p class="held target {colour}">Malignant or premalignant: <b>{percent(reading.probability("malignant"))}</b>, '
-        f"{word} the threshold of {percent(point.threshold)}.<small>{cost_sentence(reading, sensitivity)}</small></p>"
+        f'<p class="held target {colour}">Malignant or premalignant: <b>{tenths(reading.probability("malignant"))}</b>, '
+        f"{word} the threshold of {tenths(point.threshold)}.<small>{cost_sentence(reading, sensitivity)}</small></p>"
     )
 
 
