@@ -224,7 +224,7 @@ def test_about_says_what_it_must(context: BrowserContext, address: str) -> None:
     about = page.locator("#about")
     sha256 = Configuration.read(FAST).sha256["weights.npz"]
     for words in ("two clinics", "fair skin", "none of the seven classes is forced into one",
-                  "ten minutes at most", "no analytics", "Apache 2.0", "CC BY-NC 4.0", __version__, sha256):  # fmt: skip
+                  "within ten minutes of its last use", "no analytics", "Apache 2.0", "CC BY-NC 4.0", __version__, sha256):  # fmt: skip
         expect(about).to_contain_text(words)
     expect(about.get_by_role("link", name="Tschandl 2020")).to_have_attribute(
         "href", "https://doi.org/10.1038/s41591-020-0942-0"

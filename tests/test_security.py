@@ -59,7 +59,7 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def uploads(address: str, app_folder: Path) -> Path:
-    (uploads,) = set(app_folder.glob("skinapp-*")) - set(app_folder.glob("skinapp-examples-*"))
+    (uploads,) = app_folder.glob("skinapp-*")
     return uploads
 
 

@@ -40,8 +40,8 @@ data set’s mix of lesions, chosen for a photo or a biopsy; in a practice most 
 photo: not why, nor how sure the network is. A wrong class has a convincing map, too. Wrong advice misleads even experts
 ({_link(TSCHANDL_2020, "Tschandl 2020")}): make up your own mind first. No study shows that anybody decides better with this
 program.</p>""",
-        "What becomes of a photo": """<p>It is kept in a private temporary folder of the server that runs this page, for ten minutes
-at most, and deleted when the server stops. What a page has shown is forgotten ten minutes after its last use. Nothing is sent
+        "What becomes of a photo": """<p>It is kept in a private temporary folder of the server that runs this page, and deleted
+within ten minutes of its last use, and when the server stops. What a page has shown is forgotten ten minutes after its last use. Nothing is sent
 anywhere else, nothing is used for training, and there are no analytics. Links to other sites open only when clicked.</p>""",
         "Licence and citation": f"""<p>Code: {_link(APACHE, "Apache 2.0")}. Weights: {_link(CC_BY_NC, "CC BY-NC 4.0")}, as the data
 that they were trained on; not for commercial use. Please cite</p><ul><li>Tschandl P., Rosendahl C., Kittler H.: The HAM10000

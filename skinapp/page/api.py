@@ -171,8 +171,8 @@ def _reading(engine: Engine, photo: str | None, model: str) -> "Reading":
 
 
 def _to_fetch(name: str, content: bytes) -> str:
-    """Write a file that an event returns. Its path, in the folder whose files Gradio deletes with the uploads: a folder of
-    our own would be copied there, and outlive the copy."""
+    """Write a file that an event returns. Its path, in the folder of the uploads, which `Ledger.sweep` empties: Gradio would
+    copy a file from elsewhere to there, and the first one would outlive the copy."""
     return save_bytes_to_cache(content, name, get_upload_folder())
 
 

@@ -7,11 +7,11 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from PIL import Image
 
@@ -25,7 +25,9 @@ from skinapp.service.settings import Settings
 
 if TYPE_CHECKING:  # importing them for real loads TensorFlow
     from skinapp.classifier import Classifier
-    from skinapp.reading import Reading
+    from skinapp.reading import Prepared, Reading
+
+Shown = TypeVar("Shown")
 
 # Gradio asks Matplotlib for its backend at every event, and fails where our thread has pyplot half imported: named here,
 # nobody has to look for one in pyplot. Importing that instead would cost a quarter of a second before the page is there.
@@ -33,7 +35,8 @@ os.environ["MPLBACKEND"] = "agg"
 
 # Seconds for whoever waits for the page: importing TensorFlow stops all else again and again.
 HEAD_START = 0.5
-# Photos unpacked at once. One of 50 megapixels takes 0.4 GB, 0.8 with transparent parts, 1.2 as lossless WebP; most take a few MB.
+# Single photos unpacked at once, and a batch unpacks as many beside them. One of 50 megapixels takes 0.4 GB, 0.8 with
+# transparent parts, 1.2 as lossless WebP; most take a few MB.
 DECODERS = os.cpu_count() or 1
 
 
@@ -85,28 +88,30 @@ class Engine:
             )
         return self._classifiers.result()[model]
 
-    def read(self, photo: str | bytes | Image.Image, model: str, frame: Frame | None = None) -> Reading:
-        """Read a photo, as soon as the models are loaded. photo: its path, its bytes, or the picture from `open_photo`;
-        model: one of `names`; frame: the part that is read, by default the largest centred square.
+    def read(self, photo: str | bytes, model: str) -> Reading:
+        """Read a photo's largest centred square. Arguments and errors as for `read_and_show`."""
+        return self.read_and_show(photo, model, Frame(), lambda _: None)[0]
+
+    def read_and_show(
+        self, photo: str | bytes, model: str, frame: Frame, show: Callable[[Image.Image], Shown]
+    ) -> tuple[Reading, Shown]:
+        """Read a photo, as soon as the models are loaded. photo: its path or its bytes; model: one of `names`; frame: the part
+        that is read; show: makes of the whole decoded photo, which is not kept, what else is wanted of it.
 
         Photos that wait at the same time go through the network together. Raises PhotoError (of it Busy, where too many
         wait or the settings' time is over) and UnknownModel.
         """
         with self._counted():
             classifier = self.classifier(model)
-            from skinapp.reading import prepare, reading_of
+            from skinapp.reading import reading_of
 
             with self._decoders, _timed("decode"):
-                enough = round(
-                    ENOUGH / (frame.side if frame else 1)
-                )  # pixels of the whole, for enough of the part
-                decoded = photo if isinstance(photo, Image.Image) else open_photo(photo, enough)
-                prepared = prepare(decoded, classifier, frame)
+                prepared, shown = _prepared(photo, classifier, frame, show)
             try:
                 prediction = self._batcher.predict(prepared.pixels, classifier, self.settings.request_seconds)
             except TimeoutError:
                 raise Busy(self._wait()) from None
-            return reading_of(prepared, prediction, classifier)
+            return reading_of(prepared, prediction, classifier), shown
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
@@ -142,9 +147,18 @@ class Engine:
             self._classifiers.set_result(_load(self._folders))
         except Exception as error:  # noqa: BLE001  # whatever it is, there is nothing to serve then
             print(f"skinapp cannot start: {error}", file=sys.stderr, flush=True)
-            os._exit(
-                1
-            )  # from a thread, nothing gentler ends the server; the upload folder goes at the next start
+            # From a thread, nothing gentler ends the server; the upload folder goes at the next start.
+            os._exit(1)
+
+
+def _prepared(
+    photo: str | bytes, classifier: Classifier, frame: Frame, show: Callable[[Image.Image], Shown]
+) -> tuple[Prepared, Shown]:
+    """In a function of its own, so that the decoded photo goes before the network's turn comes."""
+    from skinapp.reading import prepare
+
+    decoded = open_photo(photo, round(ENOUGH / frame.side))  # pixels of the whole, for enough of the part
+    return prepare(decoded, classifier, frame), show(decoded)
 
 
 def _load(folders: dict[str, Path]) -> dict[str, Classifier]:

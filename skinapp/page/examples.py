@@ -1,7 +1,7 @@
 """Something to try the page with, for people who have no photo at hand: photos where the user has fetched some
 (`python -m train.download --examples`), and drawn lesions."""
 
-import tempfile
+import io
 from dataclasses import dataclass
 from functools import cache
 from html import escape
@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from skinapp.drawings import draw_lesion
 from skinapp.examples import fetched
 from skinapp.page.pictures import data_uri
-from skinapp.preprocess import open_photo
+from skinapp.preprocess import PhotoError, open_photo
 
 DRAWN = ("mel", "nv", "bcc", "bkl")  # enough to try the page with; the drawings resemble these classes
 SEED = 2
@@ -49,15 +49,18 @@ class Example:
             return draw_lesion(self.code, SEED, size)
         return ImageOps.fit(open_photo(self.photo), size)
 
-    def file(self) -> Path:
-        """The photo, or the drawing's PNG file, made on first use and kept as long as the process lives."""
-        return self.photo or _file(self)
+    @property
+    def source(self) -> str | bytes:
+        """The photo's path, or the drawing as a PNG file."""
+        return str(self.photo) if self.photo else _drawing(self)
 
 
 def examples() -> list[Example]:
-    """All examples, in the order shown, photos first."""
+    """All examples, in the order shown, photos first. A fetched photo that is damaged meanwhile is not offered."""
     photos = [Example(caption, photo=path) for path, caption in fetched()]
-    return photos + [Example(f"Drawing {number}, not a photo", code) for number, code in enumerate(DRAWN, 1)]
+    return [photo for photo in photos if _readable(photo)] + [
+        Example(f"Drawing {number}, not a photo", code) for number, code in enumerate(DRAWN, 1)
+    ]
 
 
 def examples_view(shown: list[Example]) -> gr.HTML:
@@ -74,13 +77,16 @@ def examples_view(shown: list[Example]) -> gr.HTML:
     )
 
 
-@cache
-def _folder() -> tempfile.TemporaryDirectory:
-    return tempfile.TemporaryDirectory(prefix="skinapp-examples-")
+def _readable(example: Example) -> bool:
+    try:
+        example.picture(THUMBNAIL)
+    except PhotoError:
+        return False
+    return True
 
 
 @cache
-def _file(example: Example) -> Path:
-    path = Path(_folder().name) / f"{example.code}.png"
-    example.picture().save(path)
-    return path
+def _drawing(example: Example) -> bytes:
+    file = io.BytesIO()
+    example.picture().save(file, "PNG")
+    return file.getvalue()

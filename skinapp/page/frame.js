@@ -1,5 +1,5 @@
 // The loaded photo with the square that the network reads: drag it, pull its corner, or use the keyboard.
-// `props.value` is {src, width, height, x, y, side, alt}; 'framed' tells the server the new square as shares.
+// `props.value` is {src, width, height, x, y, side}; 'framed' tells the server the new square as shares.
 const STEP = 0.02;
 const SMALLEST = 0.15;
 let now = null;

@@ -12,6 +12,8 @@ from skinapp.preprocess import Frame, turned
 
 SHOWN = 560  # pixels of the photo's longer side as the page shows it
 
+LEAST = 0.1  # of the shorter side; frame.js stops a little before
+
 TEMPLATE = """${value ? `<div class="frame-photo" style="aspect-ratio:${value.width}/${value.height}">
 <img src="${value.src}" alt="The photo as loaded">
 <div class="frame-square" tabindex="0" role="group" aria-roledescription="movable frame"
@@ -40,10 +42,13 @@ def frame_value(photo: Image.Image, frame: Frame) -> dict[str, Any]:
 
 
 def moved(frame: Frame, told: Any) -> Frame:
-    """The frame as the browser tells it. told: the event's data; whatever is no number from 0 to 1 changes nothing."""
+    """The frame as the browser tells it. told: the event's data {x, y, side}; where one of them is none that the page
+    sends, the frame stays."""
     try:
-        x, y, side = (min(max(float(told[name]), 0.0), 1.0) for name in ("x", "y", "side"))
+        x, y, side = (float(told[name]) for name in ("x", "y", "side"))
     except (KeyError, TypeError, ValueError):
+        return frame
+    if not (0 <= x <= 1 and 0 <= y <= 1 and LEAST <= side <= 1):  # nor is NaN
         return frame
     return replace(frame, x=x, y=y, side=side)
 

@@ -10,7 +10,7 @@ import gradio as gr
 from skinapp.decision import SENSITIVITIES
 from skinapp.lesions import CLASSES
 from skinapp.page import take_along
-from skinapp.page.engine import Engine, UnknownModel
+from skinapp.page.engine import Busy, Engine, UnknownModel
 from skinapp.page.examples import Example, examples, examples_view
 from skinapp.page.frame import frame_value, frame_view, moved, turned_frame
 from skinapp.page.memory import is_current
@@ -27,7 +27,7 @@ from skinapp.page.result import (
 )
 from skinapp.page.saliency import saliency_html
 from skinapp.page.similar import similar_html
-from skinapp.preprocess import Frame, PhotoError, open_photo
+from skinapp.preprocess import Frame, PhotoError
 from skinapp.saliency_methods import METHODS
 
 if TYPE_CHECKING:
@@ -43,10 +43,10 @@ FORGOTTEN = "This photo has been forgotten meanwhile: load it again."
 
 @dataclass(frozen=True)
 class Shown:
-    """What one session looks at. photo: path of the upload, which lives ten minutes; drawn: it is a drawn example;
-    insisted: the user has asked to see the result of what is no dermatoscopic photo."""
+    """What one session looks at. photo: path of the upload, which lives ten minutes, or a drawing's PNG file; drawn: it is
+    a drawn example; insisted: the user has asked to see the result of what is no dermatoscopic photo."""
 
-    photo: str
+    photo: str | bytes
     frame: Frame
     reading: Reading
     drawn: bool = False
@@ -56,6 +56,13 @@ class Shown:
     def withheld(self) -> bool:
         """Whether the result waits until the user asks for it."""
         return self.reading.dermatoscopic is False and not (self.drawn or self.insisted)
+
+    @property
+    def sentence(self) -> str:
+        """What the page says first, as HTML."""
+        return (
+            withheld_html() if self.withheld else (DRAWN if self.drawn else "") + sentence_html(self.reading)
+        )
 
 
 def add(engine: Engine, page: gr.Blocks) -> None:
@@ -82,8 +89,8 @@ def add(engine: Engine, page: gr.Blocks) -> None:
             )
             mix = gr.HTML(elem_id="mix")
             gr.HTML(
-                '<p class="mix">One lesion, in the middle, sharp; the square is what the network sees. The photo stays on '
-                "this server for ten minutes at most and goes nowhere else.</p>"
+                '<p class="mix">One lesion, in the middle, sharp; the square is what the network sees. The photo goes '
+                "nowhere else than to this server, and is deleted there within ten minutes of its last use.</p>"
             )
         with gr.Column(scale=6, min_width=320, elem_id="result-column"):
             sentence = gr.HTML(WAITING, elem_id="sentence")
@@ -131,69 +138,57 @@ def add(engine: Engine, page: gr.Blocks) -> None:
             *[hidden, "", None, None, "", "", ""],  # the next photo's label is not this one's
         ]
 
-    def everything_of(shown: Shown, sensitivity: float) -> list[Any]:
-        """The whole page anew for what is looked at."""
+    def everything_of(shown: Shown, value: dict[str, Any] | None, sensitivity: float) -> list[Any]:
+        """The whole page anew for what is looked at. value: the frame view's, None where it stays."""
         reading = shown.reading
-        visible = gr.update(visible=not shown.withheld)
+        there, gone = gr.update(visible=True), gr.update(visible=False)
         top, default = reading.top.code, reading.classifier.configuration.map_method
-        value = frame_value(open_photo(shown.photo), shown.frame)
-        head = [
-            shown,
-            gr.update(visible=False),
-            None,
-            gr.update(value=value, visible=True),
-            gr.update(visible=True),
-        ]
+        head = [shown, gone, None, gr.update(value=value, visible=True) if value else gr.skip(), there]
         if shown.withheld:
-            told = [
-                withheld_html(),
-                gr.update(visible=True),
-                visible,
-                "",
-                "",
-                visible,
-                "",
-                top,
-                default,
-                "",
-                "",
-            ]
+            result, maps = [there, gone, "", ""], [gone, "", top, default, "", ""]
         else:
-            told = [
-                (DRAWN if shown.drawn else "") + sentence_html(reading),
-                *[gr.update(visible=False), visible, bars_html(reading), target_html(reading, sensitivity)],
-                *[visible, saliency_html(reading, top, default), top, default, mix_html(reading)],
-                similar_html(reading),
-            ]
-        return [*head, checks_html(reading, shown.drawn), *told, gr.skip()]
+            result = [gone, there, bars_html(reading), target_html(reading, sensitivity)]
+            maps = [there, saliency_html(reading, top, default), top, default, mix_html(reading)]
+            maps.append(similar_html(reading))
+        return [*head, checks_html(reading, shown.drawn), shown.sentence, *result, *maps, gr.skip()]
 
-    def look_at(path: str, frame: Frame, model: str, sensitivity: float, drawn: bool = False) -> list[Any]:
+    def unchanged(shown: Shown, why: str) -> list[Any]:
+        """The page as it is, with the reason why it did not change before what it says."""
+        return [refusal_html(why) + shown.sentence if part is sentence else gr.skip() for part in everything]
+
+    def read(photo: str | bytes, frame: Frame, model: str) -> tuple[Reading, dict[str, Any]]:
+        return engine.read_and_show(photo, model, frame, lambda whole: frame_value(whole, frame))
+
+    def look_at(photo: str | bytes, model: str, sensitivity: float, drawn: bool = False) -> list[Any]:
         try:
-            reading = engine.read(path, model, frame)
-            return everything_of(Shown(path, frame, reading, drawn), sensitivity)
+            reading, value = read(photo, Frame(), model)
         except (PhotoError, UnknownModel) as error:
             return nothing(refusal_html(str(error)))
+        return everything_of(Shown(photo, Frame(), reading, drawn), value, sensitivity)
 
     def new_photo(path: str | None, model: str, sensitivity: float) -> list[Any]:
         if path is None:  # we ourselves have emptied the field, to make room for the next photo
             return [gr.skip()] * len(everything)
-        return look_at(path, Frame(), model, sensitivity)
+        return look_at(path, model, sensitivity)
 
     def new_example(model: str, sensitivity: float, event: gr.EventData) -> list[Any]:
         number = getattr(event, "number", None)
         if not isinstance(number, int) or not 0 <= number < len(drawn):
             return nothing(WAITING)
         example: Example = drawn[number]
-        return look_at(str(example.file()), Frame(), model, sensitivity, example.drawn)
+        return look_at(example.source, model, sensitivity, example.drawn)
 
     def look_again(shown: Shown | None, frame: Frame | None, model: str, sensitivity: float) -> list[Any]:
         if shown is None:
             return nothing(refusal_html(FORGOTTEN))
+        frame = frame or shown.frame
         try:
-            reading = engine.read(shown.photo, model, frame or shown.frame)
-        except PhotoError:
+            reading, value = read(shown.photo, frame, model)
+        except (Busy, UnknownModel) as error:
+            return unchanged(shown, f"{error} Until then, the result before stays.")
+        except PhotoError:  # it was read before, so it has been deleted
             return nothing(refusal_html(FORGOTTEN))
-        return everything_of(replace(shown, frame=frame or shown.frame, reading=reading), sensitivity)
+        return everything_of(replace(shown, frame=frame, reading=reading), value, sensitivity)
 
     def frame_moved(shown: Shown | None, model: str, sensitivity: float, event: gr.EventData) -> list[Any]:
         told = {name: getattr(event, name, None) for name in ("x", "y", "side")}
@@ -216,7 +211,7 @@ def add(engine: Engine, page: gr.Blocks) -> None:
     def show_all_the_same(shown: Shown | None, sensitivity: float) -> list[Any]:
         if shown is None:
             return nothing(refusal_html(FORGOTTEN))
-        return everything_of(replace(shown, insisted=True), sensitivity)
+        return everything_of(replace(shown, insisted=True), None, sensitivity)
 
     def unless_replaced(html: str, shown: Shown | None, request: gr.Request) -> Any:
         """A slow map of one photo must not arrive beside the next one's result."""
@@ -270,9 +265,8 @@ def _photo_input() -> gr.Image:
         type="filepath",
         height=300,
         buttons=[],
-        webcam_options=gr.WebcamOptions(
-            mirror=False
-        ),  # a mirrored lesion would be compared with its record in vain
+        # A mirrored lesion would be compared with its record in vain.
+        webcam_options=gr.WebcamOptions(mirror=False),
         placeholder="Drop a photo here\nor click to choose one",
         alt_text="The photo as loaded",
         elem_id="photo",

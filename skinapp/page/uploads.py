@@ -34,7 +34,7 @@ class Uploads:
     paths: list[Path]
 
     def keep(self) -> None:
-        """Let Gradio, which deletes uploads by their age, begin to count anew: a long run still needs them."""
+        """Let `Ledger.sweep`, which deletes uploads by their age, begin to count anew: a long run still needs them."""
         for path in self.paths:
             with suppress(OSError):
                 os.utime(path)
@@ -73,8 +73,8 @@ def _sources(uploads: Iterable[Upload]) -> Iterator[Source]:
 
 
 def download_path(component: gr.DownloadButton, name: str) -> Path:
-    """A place for a file that this session may download, in Gradio's folder under a name that nobody can guess. Gradio
-    deletes it as it deletes uploads."""
+    """A place for a file that this session may download, in Gradio's folder under a name that nobody can guess.
+    `Ledger.sweep` deletes it as it deletes uploads."""
     folder = Path(component.GRADIO_CACHE) / secrets.token_hex(16)
     folder.mkdir(parents=True, mode=0o700)
     return folder / name

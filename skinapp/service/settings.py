@@ -14,7 +14,7 @@ class SettingError(ValueError):
 
 @dataclass(frozen=True)
 class Settings:
-    """How the service is run. Every field has a variable of the environment, named in `from_environment`."""
+    """How the service is run. The variables of the environment are named in `from_environment`."""
 
     host: str = "127.0.0.1"
     port: int = 7860
@@ -26,7 +26,7 @@ class Settings:
     waiting: int = 64  # photos in work or in the queue at once; one more is told that the service is busy
     body_bytes: int = (
         MOST_BYTES + FRAMING
-    )  # of one request; `upload_bytes` where the page sends several files at once
+    )  # of one request; `upload_bytes` where the page sends several files
     upload_bytes: int = 512 * 2**20
     on_space: bool = False  # Hugging Face shows a Space in a frame of its own page, behind its proxy
 

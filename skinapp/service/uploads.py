@@ -1,4 +1,4 @@
-"""The private folder in which uploads lie for ten minutes at most, and the ledger of who may see what in it."""
+"""The private folder in which uploads lie until ten minutes after their last use at most, and the ledger of who may see what in it."""
 
 import os
 import shutil

@@ -1,0 +1,94 @@
+"""What the tab for one lesion answers where something is in its way, without a browser."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from skinapp.drawings import draw_lesion
+from skinapp.page import examples, lesion
+from skinapp.page.engine import Engine
+from skinapp.page.frame import moved
+from skinapp.page.lesion import FORGOTTEN
+from skinapp.preprocess import Frame
+
+Handlers = dict[str, Callable[..., list[Any]]]
+STAYS = gr.skip()
+AT_95 = 0.95
+
+
+@pytest.fixture
+def engine(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    monkeypatch.setenv("SKINAPP_MODEL", str(model_folder))
+    engine = Engine()
+    engine._load()
+    return engine
+
+
+@pytest.fixture
+def handlers(engine: Engine) -> Handlers:
+    """The tab's event handlers by name."""
+    with gr.Blocks() as page:
+        lesion.add(engine, page)
+    return {function.name: function.fn for function in page.fns.values() if function.fn}
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.png"
+    draw_lesion("mel").save(path)
+    return path
+
+
+def test_a_busy_service_leaves_the_result_and_says_so(
+    engine: Engine, handlers: Handlers, photo: Path
+) -> None:
+    model = engine.names[0]
+    before = handlers["new_photo"](str(photo), model, AT_95)
+    engine._inside = engine.settings.waiting
+    after = handlers["take_whole"](before[0], model, AT_95)
+    (told,) = [part for part in after if part != STAYS]
+    assert "The service is busy: try again in" in told
+    assert before[after.index(told)] in told, "the sentence before stays below the reason"
+    engine._inside = 0
+    assert handlers["take_whole"](before[0], model, AT_95)[1:] == before[1:]
+
+
+def test_a_photo_that_was_deleted_can_still_be_shown_but_not_be_read_again(
+    engine: Engine, handlers: Handlers, photo: Path
+) -> None:
+    model = engine.names[0]
+    before = handlers["new_photo"](str(photo), model, AT_95)
+    photo.unlink()
+    assert handlers["show_all_the_same"](before[0], AT_95)[0].reading is before[0].reading
+    assert any(FORGOTTEN in str(part) for part in handlers["take_whole"](before[0], model, AT_95))
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {},
+        {"x": 0.5, "y": 0.5, "side": 0},
+        {"x": 0.5, "y": 0.5, "side": 1e-320},
+        {"x": 0.5, "y": 0.5, "side": 1.5},
+        {"x": float("nan"), "y": 0.5, "side": 0.5},
+        {"x": "left", "y": 0.5, "side": 0.5},
+        {"x": 0.5, "y": None, "side": 0.5},
+    ],
+)
+def test_a_frame_that_no_page_sends_changes_nothing(told: dict[str, Any]) -> None:
+    frame = Frame(turns=1, x=0.4, y=0.6, side=0.7)
+    assert moved(frame, told) == frame
+    assert moved(frame, {"x": 0.1, "y": 0.2, "side": 0.3}) == Frame(1, 0.1, 0.2, 0.3)
+
+
+def test_a_damaged_example_is_not_offered(
+    monkeypatch: pytest.MonkeyPatch, photo: Path, tmp_path: Path
+) -> None:
+    cut = tmp_path / "cut.png"
+    cut.write_bytes(photo.read_bytes()[:999])
+    monkeypatch.setattr(examples, "fetched", lambda: [(cut, "cut short"), (photo, "whole")])
+    offered = examples.examples()
+    assert [one.caption for one in offered if not one.drawn] == ["whole"]
