@@ -19,6 +19,7 @@ from skinapp.classifier import FORMAT, Classifier, Configuration
 from skinapp.decision import OperatingPoint
 from skinapp.drawings import draw_lesion
 from skinapp.lesions import CODES
+from skinapp.page.engine import Engine
 from skinapp.preprocess import to_input
 from tests.drawings import write_dataset
 from tests.serving import running_app
@@ -74,6 +75,15 @@ def address(app_folder: Path) -> Iterator[str]:
     settings = {"TMPDIR": str(app_folder), "SKINAPP_MOST_FILES": str(MOST_FILES)}
     with running_app(app_folder / "log.txt", **settings) as address:
         yield address
+
+
+@pytest.fixture
+def engine(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """What reads the page's photos, with the tiny model first, loaded."""
+    monkeypatch.setenv("SKINAPP_MODEL", str(model_folder))
+    engine = Engine()
+    engine._load()
+    return engine
 
 
 def tiny_configuration(map_layer: str) -> Configuration:

@@ -20,14 +20,6 @@ AT_95 = 0.95
 
 
 @pytest.fixture
-def engine(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
-    monkeypatch.setenv("SKINAPP_MODEL", str(model_folder))
-    engine = Engine()
-    engine._load()
-    return engine
-
-
-@pytest.fixture
 def handlers(engine: Engine) -> Handlers:
     """The tab's event handlers by name."""
     with gr.Blocks() as page:

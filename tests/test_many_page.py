@@ -3,12 +3,15 @@
 import csv
 import io
 import json
+import os
 import re
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import gradio as gr
 import pytest
 from gradio_client import Client, handle_file
 from playwright.sync_api import Browser, Page, expect
@@ -16,9 +19,11 @@ from playwright.sync_api import Browser, Page, expect
 from skinapp.classifier import load
 from skinapp.drawings import draw_lesion
 from skinapp.lesions import CODES
+from skinapp.page import many
+from skinapp.page.engine import Engine
 from skinapp.page.many import THUMBNAIL, Run
 from skinapp.page.many_table import PAGE_ROWS, Order, table_html
-from skinapp.page.uploads import Uploads
+from skinapp.page.uploads import Upload, Uploads
 from skinapp.rows import COLUMNS, Row
 from skinapp.sources import Source
 from tests.conftest import MOST_FILES
@@ -296,6 +301,60 @@ def test_a_session_keeps_small_thumbnails_and_numbers_only(model_folder: Path) -
 
 def row(name: str, share: float = 0.5, error: str = "") -> Row:
     return Row(name, error) if error else Row(name, "", (1.0, 0, 0, 0, 0, 0, 0), share, ("akiec",))
+
+
+Handlers = dict[str, Callable[..., Any]]
+
+
+@pytest.fixture
+def handlers(engine: Engine) -> Handlers:
+    """The tab's event handlers by name."""
+    with gr.Blocks() as page:
+        many.add(engine)
+    return {function.name: function.fn for function in page.fns.values() if function.fn}
+
+
+@pytest.fixture
+def upload(tmp_path: Path) -> Upload:
+    """A photo that was uploaded an hour ago."""
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(jpeg("mel", 1))
+    os.utime(path, (time.time() - 3600,) * 2)
+    return Upload(path, path.name)
+
+
+def test_a_run_that_waits_for_its_turn_keeps_its_photos(
+    engine: Engine, handlers: Handlers, upload: Upload
+) -> None:
+    run, *page = handlers["begin"]([upload], engine.names[0])
+    assert page[-1].active, "the timer ticks"
+    handlers["still_wanted"](run)
+    assert time.time() - upload.path.stat().st_mtime < 60
+    *_, last = handlers["go_on"](run)
+    assert "1 photo in" in last[0] and not last[-1].active and len(run.rows) == 1
+    (again,) = handlers["go_on"](run)
+    assert again == [gr.skip()] * len(again), "a run has one turn"
+
+
+def test_a_run_that_waits_can_be_cancelled_at_once(
+    engine: Engine, handlers: Handlers, upload: Upload
+) -> None:
+    run, *_ = handlers["begin"]([upload], engine.names[0])
+    told, *_, start, cancel, timer = handlers["stop"](run)
+    assert "Cancelled" in told and start.interactive and not cancel.interactive and not timer.active
+    *_, last = handlers["go_on"](run)
+    assert "0 of 1 photos" in last[0] and not run.rows
+
+
+def test_a_session_that_was_forgotten_is_told_so_but_a_refusal_stays(
+    engine: Engine, handlers: Handlers
+) -> None:
+    ((told, *_, start, _, timer),) = handlers["go_on"](None)
+    assert many.FORGOTTEN in told and start.interactive and not timer.active
+    run, refusal, *_ = handlers["begin"]([], engine.names[0])
+    assert "There is no photo yet" in refusal
+    (after,) = handlers["go_on"](run)
+    assert after == [gr.skip()] * len(after)
 
 
 def test_pages_and_order_of_the_table() -> None:

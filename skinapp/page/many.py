@@ -18,6 +18,7 @@ from skinapp.labels import Agreement, LabelsError, agreement, read_labels
 from skinapp.page.engine import Engine, UnknownModel
 from skinapp.page.many_table import EMPTY, Order, agreement_html, table_html
 from skinapp.page.pictures import data_uri
+from skinapp.page.result import refusal_html
 from skinapp.page.uploads import TooMany, Upload, Uploads, download_path, sort_out, takes_uploads
 from skinapp.preprocess import PhotoError
 from skinapp.rows import CsvTable, Row, document
@@ -30,13 +31,15 @@ if TYPE_CHECKING:  # importing it for real loads TensorFlow
 # Pixels a side; two kilobytes each, so that the longest table of a session takes some ten megabytes.
 THUMBNAIL = 64
 RUNS = 2  # of all users at once; further ones wait, and single photos go on beside them
-KEPT = 60.0  # seconds after which a run says again that it needs its files
+KEPT = 60.0  # seconds after which a run, or the page where it waits, says again that it needs its files
+FORGOTTEN = "These photos have been forgotten meanwhile: choose them again."
 TABLE = Path(__file__).with_name("many_table.js")
 
 
 @dataclass(eq=False)
 class Run:
-    """One batch of a session, filled while it goes on. thumbnails: data URIs, one a row, empty for a broken file.
+    """One batch of a session, filled while it goes on. thumbnails: data URIs, one a row, empty for a broken file; begun: its
+    turn has come, or there is nothing to do.
 
     It is all that is kept of the photos, and memory.py forgets it.
     """
@@ -46,12 +49,15 @@ class Run:
     rows: list[Row] = field(default_factory=list)
     thumbnails: list[str] = field(default_factory=list)
     order: Order = field(default_factory=Order)
+    begun: bool = False
     cancelled: threading.Event = field(default_factory=threading.Event)
 
     def results(self, classifier: Classifier) -> Iterator[int]:
         """Read the photos until there is none left or the run is cancelled. Yields how many are done."""
         from skinapp.batch import read_many
 
+        if self.cancelled.is_set():
+            return
         readings, kept = read_many(self.uploads.photos, classifier), -KEPT
         try:
             for source, result in zip(self.uploads.photos, readings, strict=False):
@@ -132,28 +138,34 @@ def add(engine: Engine) -> None:
             )
             evaluation = gr.HTML(apply_default_css=False, elem_id="many-evaluation")
     state = gr.State(None)  # memory.py sees to it that it is forgotten
-    outputs = [progress, table, evaluation, as_csv, as_json, start, cancel]
+    waiting = gr.Timer(KEPT, active=False)  # ticks for as long as the page is there, and the run
+    outputs = [progress, table, evaluation, as_csv, as_json, start, cancel, waiting]
 
     def add_folder(more: list[Upload], before: list[Upload]) -> list[str]:
         return [str(upload.path) for upload in (*before, *more)]
 
     def begin(uploads: list[Upload], model: str) -> list[Any]:
+        nothing = Run(Uploads([], [], []), model, begun=True)
         try:
             found = sort_out(uploads)
         except TooMany as error:
-            return [None, _refusal(str(error)), *_idle()]
+            return [nothing, refusal_html(str(error)), *_idle()]
         if not found.photos:
-            return [None, _refusal("There is no photo yet: choose some, a folder or a ZIP."), *_idle()]
+            return [nothing, refusal_html("There is no photo yet: choose some, a folder or a ZIP."), *_idle()]
         return [Run(found, model), _waiting("Waiting for the network."), EMPTY, "", *_buttons(running=True)]
 
     def go_on(run: Run | None) -> Iterator[list[Any]]:
         if run is None:
+            yield [refusal_html(FORGOTTEN), *_idle()]
+            return
+        if run.begun:
             yield [gr.skip()] * len(outputs)
             return
+        run.begun = True
         try:
             classifier = engine.classifier(run.model)
         except UnknownModel as error:
-            yield [_refusal(str(error)), *_idle()]
+            yield [refusal_html(str(error)), *_idle()]
             return
         from skinapp.classifier import BATCH
 
@@ -175,10 +187,17 @@ def add(engine: Engine) -> None:
             *_buttons(running=False)[2:],
         ]
 
-    def stop(run: Run | None) -> Any:
+    def stop(run: Run | None) -> list[Any]:
         if run is not None:
             run.cancelled.set()
-        return gr.Button(interactive=False)
+            if not run.begun:  # its turn may be minutes away
+                return ['<p role="status">Cancelled before its turn came.</p>', *_idle()]
+        return [gr.Button(interactive=False) if part is cancel else gr.skip() for part in outputs]
+
+    def still_wanted(run: Run | None) -> None:
+        # That the session is asked for lets Gradio count anew how long it has not been used.
+        if run is not None:
+            run.uploads.keep()
 
     def rearrange(run: Run | None, event: gr.EventData) -> Any:
         if run is None:
@@ -192,7 +211,8 @@ def add(engine: Engine) -> None:
     start.click(begin, [files, model], [state, *outputs], **quiet).then(
         go_on, state, outputs, concurrency_id="many", concurrency_limit=RUNS, **quiet
     )
-    cancel.click(stop, state, cancel, queue=False, **quiet)
+    cancel.click(stop, state, outputs, queue=False, **quiet)
+    waiting.tick(still_wanted, state, None, queue=False, **quiet)
     table.arranged(rearrange, state, table, trigger_mode="always_last", **quiet)
 
 
@@ -208,9 +228,10 @@ def _table(run: Run) -> str:
 
 
 def _buttons(running: bool) -> list[Any]:
-    """CSV, JSON, Start, Cancel."""
+    """CSV, JSON, Start, Cancel, and the timer."""
     hidden = gr.DownloadButton(visible=False)
-    return [hidden, hidden, gr.Button(interactive=not running), gr.Button(interactive=running)]
+    start, cancel = gr.Button(interactive=not running), gr.Button(interactive=running)
+    return [hidden, hidden, start, cancel, gr.Timer(active=running)]
 
 
 def _idle() -> list[Any]:
@@ -237,12 +258,8 @@ def _evaluated(run: Run) -> str:
     try:
         found = run.agreement()
     except LabelsError as error:
-        return _refusal(f"No evaluation. {error}")
+        return refusal_html(f"No evaluation. {error}")
     return agreement_html(found) if found else ""
-
-
-def _refusal(sentence: str) -> str:
-    return f'<p class="refusal" role="alert">{escape(sentence)}</p>'
 
 
 def _waiting(sentence: str) -> str:

@@ -29,8 +29,8 @@ from skinapp.page.performance_views import (
     mistakes_html,
     operating_html,
     overview_html,
-    refusal,
 )
+from skinapp.page.result import refusal_html
 
 START = 95  # % sensitivity, where the slider stands at first
 DRAWING = '<p class="waiting">One moment.</p>'  # what stands in a view until it is first opened
@@ -46,7 +46,7 @@ def add(engine: Engine) -> None:
         try:
             return show(read(name))
         except NotMeasured as reason:
-            return refusal(str(reason))
+            return refusal_html(str(reason))
 
     def overview(name: str) -> str:
         others = [other for other in engine.names if other != name]
@@ -56,7 +56,7 @@ def add(engine: Engine) -> None:
         try:
             return explorer_html(read(name), percent)
         except NotMeasured as reason:
-            return refusal(str(reason))
+            return refusal_html(str(reason))
 
     model = gr.Dropdown(
         engine.choices,

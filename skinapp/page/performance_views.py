@@ -16,6 +16,7 @@ from skinapp.measured import (
     headline,
     point_figures,
 )
+from skinapp.page.result import refusal_html
 from skinapp.published import CAUTIONS, PUBLISHED
 
 FIGURES = {
@@ -36,7 +37,7 @@ ISIC = "https://api.isic-archive.com/images/"
 def overview_html(found: dict[str, Metrics | str]) -> str:
     """The headline figures, every model's side by side, the first one's foremost. found: by name, or why there are none."""
     measured = {name: metrics for name, metrics in found.items() if not isinstance(metrics, str)}
-    refusals = "".join(refusal(reason) for reason in found.values() if isinstance(reason, str))
+    refusals = "".join(refusal_html(reason) for reason in found.values() if isinstance(reason, str))
     if not measured:
         return refusals
     figures = {name: headline(metrics) for name, metrics in measured.items()}
@@ -347,7 +348,3 @@ def _number(value: float | None) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.3g} %"
-
-
-def refusal(sentence: str) -> str:
-    return f'<p class="refusal">{escape(sentence)}</p>'

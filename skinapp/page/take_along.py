@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from skinapp.page.result import refusal_html
+
 if TYPE_CHECKING:
     from skinapp.reading import Reading
 
@@ -44,10 +46,7 @@ def add(inputs: list[Any], seen: Callable[..., tuple[Reading, str, str, float, f
         def handler(text: str, *values: Any) -> tuple[dict[str, str] | None, str]:
             now = seen(*values)
             if now is None:
-                return (
-                    None,
-                    '<p class="refusal" role="alert">There is no result to take along: load a photo.</p>',
-                )
+                return None, refusal_html("There is no result to take along: load a photo.")
             file = base64.b64encode(make(text, *now)).decode()
             return {
                 "name": name,
