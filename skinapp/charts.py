@@ -16,6 +16,7 @@ import numpy as np
 from skinapp.decision import TARGETS
 from skinapp.lesions import BY_CODE, CODES
 from skinapp.measured import Metrics
+from skinapp.words import as_share
 
 if TYPE_CHECKING:  # a third of a second that the page's first paint does not wait for
     from matplotlib.axes import Axes
@@ -42,7 +43,7 @@ def roc(metrics: Metrics) -> str:
     axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1)
     areas = []
     for code, curve in metrics["curves"]["roc"].items():
-        area = _share(metrics["cross_fitted"]["per_class"][code]["auc"])
+        area = as_share(metrics["cross_fitted"]["per_class"][code]["auc"])
         areas.append(f"{BY_CODE[code].name} {area}")
         _class_line(axes, code, curve["false_positive_rate"], curve["true_positive_rate"], f"{code} {area}")
     _legend(axes, "lower right", "AUC")
@@ -57,7 +58,7 @@ def precision_recall(metrics: Metrics) -> str:
     for code, curve in metrics["curves"]["precision_recall"].items():
         recall, precision = np.array(curve["recall"]), np.array(curve["precision"])
         best = precision[recall >= 0.8].max()
-        told.append(f"{BY_CODE[code].name} {_share(best)}")
+        told.append(f"{BY_CODE[code].name} {as_share(best)}")
         _class_line(axes, code, recall, precision, code)
     _legend(axes, "lower left", None)
     alt = f"Precision-recall curves, one a class. Precision where four in five lesions are found: {', '.join(told)}."
@@ -81,11 +82,11 @@ def _reliability(bins: Metrics, title: str) -> str:
     axes.plot([0, 1], [0, 1], color=TEXT, linewidth=1, linestyle=":")
     axes.errorbar(said[enough], right[enough], spread[:, enough], color=ACCENT, marker="o", markersize=4.5,
                   linewidth=1.8, elinewidth=1.1)  # fmt: skip
-    axes.set_title(f"{title}: ECE {_share(bins['ece'])}", color=TEXT, fontsize=FONT + 1, loc="left")
+    axes.set_title(f"{title}: ECE {as_share(bins['ece'])}", color=TEXT, fontsize=FONT + 1, loc="left")
     points = ", ".join(
         f"{p:.0%} said, {r:.0%} right" for p, r in zip(said[enough], right[enough], strict=True)
     )
-    return _svg(drawing, f"{title}, calibration error {_share(bins['ece'])}: {points}.")
+    return _svg(drawing, f"{title}, calibration error {as_share(bins['ece'])}: {points}.")
 
 
 def operating(metrics: Metrics) -> str:
@@ -139,7 +140,7 @@ def corruptions(metrics: Metrics) -> str:
         axes.plot(strengths, shares, color=ACCENT, linewidth=2, marker="o", markersize=3.5)
         axes.set(xlim=(-0.3, 5.3), xticks=range(6), yticks=(0, 0.5, 1), yticklabels=("0", ".5", "1"))
         axes.set_title(title, color=TEXT, fontsize=FONT, loc="left")
-        told = ", ".join(_share(share) for share in shares)
+        told = ", ".join(as_share(share) for share in shares)
         drawn.append(_svg(drawing, f"{title}: balanced accuracy at strengths 0 to 5: {told}."))
     return "".join(drawn)
 
@@ -205,7 +206,3 @@ def _svg(drawing: Figure, alt: str) -> str:
     assert box
     opening = f'<svg class="chart" role="img" aria-label="{escape(alt)}" {box[0]} xmlns:xlink="http://www.w3.org/1999/xlink">'
     return re.sub(r"<svg[^>]*>", lambda _: opening, drawn, count=1)
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}".removeprefix("0")

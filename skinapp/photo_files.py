@@ -49,8 +49,7 @@ class Limits:
     def check_bytes(self, number: int) -> None:
         """Raises PhotoError where a file is too heavy."""
         if number > self.most_bytes:
-            shown = f"{self.most_bytes / 2**20:.3g} MB"
-            raise PhotoError(f"This file is larger than {shown}: save the photo as a smaller JPEG.")
+            raise PhotoError(self.too_heavy)
 
     def check_picture(self, width: int, height: int) -> None:
         """Raises PhotoError where a picture is too large, or has fewer than SMALLEST_SIDE pixels on a side."""
@@ -61,6 +60,11 @@ class Limits:
                 f"This picture has {width} x {height} pixels; at least {SMALLEST_SIDE} on each side are needed: "
                 "take the photo at a higher resolution."
             )
+
+    @property
+    def too_heavy(self) -> str:
+        """The sentence for a file of too many bytes."""
+        return f"This file is larger than {self.most_bytes / 2**20:.3g} MB: save the photo as a smaller JPEG."
 
     @property
     def too_large(self) -> str:

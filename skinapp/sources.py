@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path, PureWindowsPath
 
 from skinapp.photo_files import whole_number
-from skinapp.preprocess import MOST_BYTES, PhotoError
+from skinapp.preprocess import LIMITS, MOST_BYTES, PhotoError
 
 MOST_FILES = whole_number("SKINAPP_MOST_FILES", 5000)  # of an archive, and of one run on the page
 MOST_ARCHIVE_BYTES = whole_number("SKINAPP_MOST_ARCHIVE_MB", 1024) * 2**20  # packed, and again unpacked
@@ -155,7 +155,7 @@ class _Archive:
             if self._unpacked > self._most:
                 raise PhotoError(_too_much(self._most))
         if len(data) > MOST_BYTES:
-            raise PhotoError(_too_heavy())
+            raise PhotoError(LIMITS.too_heavy)
         if data.startswith((ARCHIVE, EMPTY_ARCHIVE)):
             raise PhotoError("An archive inside an archive is not opened: unpack it and add its photos.")
         return data
@@ -207,11 +207,7 @@ def _unsuitable(member: zipfile.ZipInfo) -> str:
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         # zipfile unpacks the other methods without a limit on what comes out
         return "This file is packed by an unusual method: pack it as a normal ZIP."
-    return _too_heavy() if member.file_size > MOST_BYTES else ""
-
-
-def _too_heavy() -> str:
-    return f"This file is larger than {MOST_BYTES // 2**20} MB: save the photo as a smaller JPEG."
+    return LIMITS.too_heavy if member.file_size > MOST_BYTES else ""
 
 
 def _too_many(most: int) -> str:

@@ -1,4 +1,4 @@
-"""Probabilities in words, the same on the page and in the report."""
+"""Probabilities and figures in words, the same on the page, in the report and in the documents."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ def percent(share: float) -> str:
     if share >= 0.01:
         return f"{share:.0%}".replace("%", " %")
     return f"{max(share, 0.001):.1%}".replace("%", " %")
+
+
+def as_share(value: float | None) -> str:
+    """`.765`, as the field writes shares; a dash where there is none."""
+    return "-" if value is None else f"{value:.3f}".removeprefix("0")
 
 
 def tenths(share: float) -> str:

@@ -15,6 +15,7 @@ from skinapp.lesions import BY_CODE, CODES
 from skinapp.models import MODELS
 from skinapp.published import CAUTIONS, PUBLISHED
 from skinapp.saliency_methods import METHODS
+from skinapp.words import as_share
 
 MARKS = re.compile(
     r"(<!-- ([a-z ]+): written by python -m train.report -->\n).*?(<!-- end of \2 -->)", re.DOTALL
@@ -68,7 +69,7 @@ def results_table(metrics: Metrics) -> str:
         cells = []
         for evaluation in evaluations:
             low, high = evaluation["confidence_intervals"][figure]
-            cells.append(f"**{_share(evaluation[figure])}** [{_share(low)}, {_share(high)}]")
+            cells.append(f"**{as_share(evaluation[figure])}** [{as_share(low)}, {as_share(high)}]")
         name = (
             figure.replace("_", " ")
             .replace("ece", "calibration error (ECE)")
@@ -86,7 +87,7 @@ def results_table(metrics: Metrics) -> str:
         lines.append("|---|---|---|---|---|---|---|")
         for code in CODES:
             row = network["cross_fitted"]["per_class"][code]
-            cells = [_share(row[key]) for key in ("precision", "recall", "f1", "auc")]
+            cells = [as_share(row[key]) for key in ("precision", "recall", "f1", "auc")]
             lines.append(f"| {code} | {BY_CODE[code].name} | " + " | ".join(cells) + f" | {row['support']} |")
     return "\n".join(lines)
 
@@ -99,7 +100,7 @@ def calibration(metrics: Metrics) -> str:
     ]
     for name, network in metrics.items():
         shipped, same_tau, crossed = (network[key] for key in ("calibration", "shipped_tau", "cross_fitted"))
-        lines.append(f"| {name} | nothing | 0 | 1 | report | {_share(shipped['ece_before'])} | - |")
+        lines.append(f"| {name} | nothing | 0 | 1 | report | {as_share(shipped['ece_before'])} | - |")
         for fitted, constants, measured, evaluation, chance in (
             ("tune, as shipped", (shipped,), "report", network, shipped),
             (
@@ -115,8 +116,8 @@ def calibration(metrics: Metrics) -> str:
                 " and ".join(dict.fromkeys(f"{one[key]:.2f}" for one in constants))
                 for key in ("tau", "temperature")
             )
-            error = f"{_share(evaluation['ece'])} {_between(evaluation['confidence_intervals']['ece'])}"
-            cells = (fitted, taus, temperatures, measured, error, _share(chance["ece_by_chance"]))
+            error = f"{as_share(evaluation['ece'])} {_between(evaluation['confidence_intervals']['ece'])}"
+            cells = (fitted, taus, temperatures, measured, error, as_share(chance["ece_by_chance"]))
             lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -133,7 +134,7 @@ def sets(metrics: Metrics) -> str:
     for name in ("all", *CODES):
         rows = [network["sets"][kind][name] for network in metrics.values() for kind in kinds]
         cells = [
-            f"{_share(r['coverage'])} {_between(r['interval'])} | {r['size']:.2f} | {r['photos']}"
+            f"{as_share(r['coverage'])} {_between(r['interval'])} | {r['size']:.2f} | {r['photos']}"
             for r in rows
         ]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
@@ -163,7 +164,7 @@ def operating_points(metrics: Metrics) -> str:
             cells = [f"{shipped['asked']:.0%}", f"{shipped['threshold']:.4f}"]
             for row in (shipped, crossed):
                 for figure in figures:
-                    written = _ratio if figure == "false_alarms_per_find" else _share
+                    written = _ratio if figure == "false_alarms_per_find" else as_share
                     cells.append(f"{written(row[figure])} {_between(row[f'{figure}_interval'], written)}")
             lines.append(f"| {name} | {shipped['target']} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -177,10 +178,10 @@ def groups(metrics: Metrics) -> str:
     for rows in zip(*networks, strict=True):
         cells = []
         for row in rows:
-            area = "-" if row["malignant_auc"] is None else _share(row["malignant_auc"])
+            area = "-" if row["malignant_auc"] is None else as_share(row["malignant_auc"])
             around = _between(row["malignant_auc_interval"]) if row["malignant_auc_interval"] else ""
             cells += [
-                f"{_share(row['accuracy'])} {_between(row['accuracy_interval'])}",
+                f"{as_share(row['accuracy'])} {_between(row['accuracy_interval'])}",
                 f"{area} {around}".strip(),
             ]
         first = rows[0]
@@ -199,7 +200,9 @@ def mistakes(metrics: Metrics) -> str:
     for row in network["mistakes"]:
         cells = [row["image_id"], f"{row['dx']} ({row['dx_type']})", row["predicted"]]
         lines.append(
-            "| " + " | ".join([*cells, _share(row["probability"]), _share(row["probability_of_dx"])]) + " |"
+            "| "
+            + " | ".join([*cells, as_share(row["probability"]), as_share(row["probability_of_dx"])])
+            + " |"
         )
     return "\n".join(lines)
 
@@ -212,11 +215,11 @@ def corruptions(metrics: Metrics) -> str:
         if not rows:
             continue
         clean = next(row for row in rows if row["strength"] == 0)
-        title = f"{name}: balanced accuracy (clean {_share(clean['balanced_accuracy'])}, {clean['photos']} photos)"
+        title = f"{name}: balanced accuracy (clean {as_share(clean['balanced_accuracy'])}, {clean['photos']} photos)"
         lines += [f"| {title} | 1 | 2 | 3 | 4 | 5 |", "|---|---|---|---|---|---|"]
         for corruption in dict.fromkeys(row["corruption"] for row in rows if row["strength"]):
             own = sorted((r for r in rows if r["corruption"] == corruption), key=lambda r: r["strength"])
-            cells = " | ".join(_share(row["balanced_accuracy"]) for row in own)
+            cells = " | ".join(as_share(row["balanced_accuracy"]) for row in own)
             lines.append(f"| {corruption.replace('_', ' ')} | {cells} |")
         lines.append("")
     return "\n".join(lines).strip() or "Not measured."
@@ -234,7 +237,7 @@ def maps(metrics: Metrics) -> str:
             "|---|---|---|---|---|---|---|---|",
         ]
         for row in rows:
-            cells = [_share(row[key]) for key in ("inside", "pointing", "insertion", "deletion")]
+            cells = [as_share(row[key]) for key in ("inside", "pointing", "insertion", "deletion")]
             cells.append("-" if row["milliseconds"] is None else f"{row['milliseconds']:.0f}")
             checks = (row["sanity_logits"], row["sanity_head"], row["sanity_all"])
             cells.append(", ".join("-" if check is None else f"{check:.2f}" for check in checks))
@@ -249,7 +252,7 @@ def margins(metrics: Metrics) -> str:
     for name, network in metrics.items():
         for method in dict.fromkeys(row["method"] for row in network["margins"]):
             rows = [row for row in network["margins"] if row["method"] == method]
-            first, own = rows[0], " | ".join(_share(row["own"]) for row in rows)
+            first, own = rows[0], " | ".join(as_share(row["own"]) for row in rows)
             if not lines:
                 measures = " | ".join(row["measure"] for row in rows)
                 lines = [f"| model | map | {measures} |", f"|---|---|{'---|' * len(rows)}"]
@@ -257,7 +260,7 @@ def margins(metrics: Metrics) -> str:
             if shown not in lines:
                 lines.append(shown)
             cells = [
-                f"{_share(row['other'])}: {_gain(row['own'] - row['other'])} [{_gain(row['low'])}, {_gain(row['high'])}]"
+                f"{as_share(row['other'])}: {_gain(row['own'] - row['other'])} [{_gain(row['low'])}, {_gain(row['high'])}]"
                 for row in rows
             ]
             lines.append(
@@ -294,12 +297,12 @@ def similar(metrics: Metrics) -> str:
             "|---|---|---|---|---|---|",
         ]
         for what in [what for what in ("all", "macro", *CODES) if what in tune or what in report]:
-            cells = [_share((report.get(what) or tune[what])["prior"])]
+            cells = [as_share((report.get(what) or tune[what])["prior"])]
             for row in (report.get(what), tune.get(what)):
                 if row is None:
                     cells += ["-", "0"]
                 else:
-                    cells.append(f"{_share(row['precision'])} {_between((row['low'], row['high']))}")
+                    cells.append(f"{as_share(row['precision'])} {_between((row['low'], row['high']))}")
                     cells.append(str(row["photos"]))
             lines.append(f"| {what} | " + " | ".join(cells) + " |")
         lines.append("")
@@ -315,13 +318,13 @@ def comparison(metrics: Metrics) -> str:
     ]
     for name, network in metrics.items():
         crossed = network["cross_fitted"]
-        cells = " | ".join(_share(crossed[key]) for key in keys)
+        cells = " | ".join(as_share(crossed[key]) for key in keys)
         lines.append(
             f"| **{name}** | {crossed['n']:,} photos of HAM10000 | {cells} | Split by lesion, HAM10000 alone. |"
         )
     for other in PUBLISHED:
         who = f"[{other.who}]({other.source})" if other.source else other.who
-        cells = " | ".join(_share(getattr(other, key)) for key in keys)
+        cells = " | ".join(as_share(getattr(other, key)) for key in keys)
         lines.append(f"| {who} | {other.test} | {cells} | {other.differs} |")
     return "\n".join([*lines, "", *(f"- {caution}" for caution in CAUTIONS)])
 
@@ -357,21 +360,14 @@ TABLES: dict[str, Callable[[Metrics], str]] = {
 }
 
 
-def _share(value: float | None) -> str:
-    """`.765`, as the field writes shares."""
-    if value is None:
-        return "-"
-    return f"{value:.3f}".removeprefix("0")
-
-
 def _gain(value: float) -> str:
     """`+.061` or `-.061`."""
-    return ("-" if value < 0 else "+") + _share(abs(value))
+    return ("-" if value < 0 else "+") + as_share(abs(value))
 
 
 def _ratio(value: float) -> str:
     return f"{value:.2f}"
 
 
-def _between(interval: tuple[float, float] | None, written: Callable[[float], str] = _share) -> str:
+def _between(interval: tuple[float, float] | None, written: Callable[[float], str] = as_share) -> str:
     return "" if interval is None else f"[{written(interval[0])}, {written(interval[1])}]"

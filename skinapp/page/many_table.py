@@ -10,6 +10,7 @@ from typing import Any
 from skinapp.labels import Agreement
 from skinapp.lesions import BY_CODE, CODES
 from skinapp.rows import Row
+from skinapp.words import as_share
 
 PAGE_ROWS = 50  # a page of the table: what the browser gets at once, thumbnails included, stays under 200 KB
 EMPTY = (
@@ -131,8 +132,8 @@ def agreement_html(found: Agreement) -> str:
         left_out.append(f"{found.unused:,} dx without a photo that was read")
     note = f" Left out: {'; '.join(left_out)}." if left_out else ""
     classes = "".join(
-        f'<tr><th scope="row">{code}</th><td>{_figure(one["precision"])}</td><td>{_figure(one["recall"])}</td>'
-        f"<td>{_figure(one['f1'])}</td><td>{_figure(one['auc'])}</td><td>{one['photos']}</td></tr>"
+        f'<tr><th scope="row">{code}</th><td>{as_share(one["precision"])}</td><td>{as_share(one["recall"])}</td>'
+        f"<td>{as_share(one['f1'])}</td><td>{as_share(one['auc'])}</td><td>{one['photos']}</td></tr>"
         for code, one in found.per_class.items()
     )
     counts = "".join(
@@ -146,8 +147,8 @@ def agreement_html(found: Agreement) -> str:
     )
     return (
         f'<section class="many-figures" aria-label="Evaluation"><h2 class="small-head">Evaluation of {found.n:,} photos with a '
-        f'dx</h2><p class="headline"><span>Accuracy <b>{_figure(found.accuracy)}</b></span> <span>Balanced accuracy '
-        f'<b>{_figure(found.balanced_accuracy)}</b></span></p><p class="mix">Photos of the data set that the network has '
+        f'dx</h2><p class="headline"><span>Accuracy <b>{as_share(found.accuracy)}</b></span> <span>Balanced accuracy '
+        f'<b>{as_share(found.balanced_accuracy)}</b></span></p><p class="mix">Photos of the data set that the network has '
         f"learned from would flatter it.{note}</p>"
         '<div class="pair"><table class="figures"><caption>By class</caption><thead><tr><th scope="col">dx</th><th scope="col">'
         'Precision</th><th scope="col">Recall</th><th scope="col">F1</th><th scope="col">AUC</th><th scope="col">Photos</th>'
@@ -160,11 +161,6 @@ def agreement_html(found: Agreement) -> str:
 def _count(count: int, of: int, right: bool) -> str:
     shade = f' style="--share:{count / of:.2f}"' if count else ""
     return f'<td class="count{" right" if right else ""}"{shade}>{count}</td>'
-
-
-def _figure(value: float | None) -> str:
-    """`.823`, as in the README's tables; a dash where it is undefined."""
-    return "–" if value is None else f"{value:.3f}".removeprefix("0")
 
 
 def _percent(share: float) -> str:

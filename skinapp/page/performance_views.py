@@ -18,6 +18,8 @@ from skinapp.measured import (
 )
 from skinapp.page.result import refusal_html
 from skinapp.published import CAUTIONS, PUBLISHED
+from skinapp.similar import link
+from skinapp.words import as_share
 
 FIGURES = {
     "accuracy": ("Accuracy", "how often the most probable class is the right one"),
@@ -31,7 +33,6 @@ FIGURES = {
     "melanoma_auc": ("Melanoma AUC", "how well melanoma is told from everything else"),
 }
 LESION_FILLS = "share of the photo that the lesion fills"  # a grouping of metrics.json
-ISIC = "https://api.isic-archive.com/images/"
 
 
 def overview_html(found: dict[str, Metrics | str]) -> str:
@@ -44,7 +45,7 @@ def overview_html(found: dict[str, Metrics | str]) -> str:
     cards = []
     for key, (title, meaning) in FIGURES.items():
         rows = "".join(
-            f'<p class="figure"><b data-figure="{escape(name)} {key}">{_share(own[key].value)}</b> '
+            f'<p class="figure"><b data-figure="{escape(name)} {key}">{as_share(own[key].value)}</b> '
             f"<span>{_between(own[key])}</span>"
             + (f"<em>{escape(name)}</em>" if len(measured) > 1 else "")
             + f"</p>{_bar(own[key])}"
@@ -67,7 +68,7 @@ def classes_html(metrics: Metrics) -> str:
     rows = []
     for code in CODES:
         row, lesion = per_class[code], BY_CODE[code]
-        cells = "".join(f"<td>{_share(row[key])}</td>" for key in ("precision", "recall", "f1", "auc"))
+        cells = "".join(f"<td>{as_share(row[key])}</td>" for key in ("precision", "recall", "f1", "auc"))
         name = f'<th scope="row">{escape(lesion.name)} <small>{code}, {lesion.malignancy}</small></th>'
         rows.append(f"<tr>{name}{cells}<td>{row['support']}</td></tr>")
     head = "".join(f'<th scope="col">{name}</th>' for name in ("Precision", "Recall", "F1", "AUC", "Photos"))
@@ -114,7 +115,7 @@ def calibration_html(metrics: Metrics) -> str:
         '<p class="mix">On the dotted line the network is right as often as it says. Points: measured, with 95 % intervals, where '
         f"there are at least {charts.FEWEST} photos; bars: the share of photos with such a probability. As shipped, "
         f"calibration takes {_percent(fitted['tau'])} of the training mix out again, which raises the recall of rare classes, and divides the logits by {fitted['temperature']:.2f} (temperature). A network whose "
-        f"probabilities are exactly right would stay below {_share(crossed['ece_by_chance'])} in 95 of 100 such samples. "
+        f"probabilities are exactly right would stay below {as_share(crossed['ece_by_chance'])} in 95 of 100 such samples. "
         f"{_provenance(metrics)}</p>"
     )
 
@@ -152,8 +153,8 @@ def _costs(point: PointFigures) -> str:
     parts = (("found", found), ("missed", ill - found), ("alarms", alarms), ("spared", well - alarms))
     bar = "".join(f'<i class="{kind}" style="flex:{count}"></i>' for kind, count in parts)
     cells = (
-        ("found (sensitivity)", "sensitivity", point.sensitivity, _share),
-        ("others not flagged (specificity)", "specificity", point.specificity, _share),
+        ("found (sensitivity)", "sensitivity", point.sensitivity, as_share),
+        ("others not flagged (specificity)", "specificity", point.specificity, as_share),
         ("flagged in vain per lesion found", "alarms", point.false_alarms_per_find, _number),
     )
     figures = "".join(
@@ -189,7 +190,7 @@ def groups_html(metrics: Metrics) -> str:
         accuracy = Figure(row["accuracy"], *row["accuracy_interval"])
         area = Figure(row["malignant_auc"], *(row["malignant_auc_interval"] or (None, None)))
         cells = "".join(
-            f'<td title="{_between(figure)}">{_share(figure.value)} <small>{_between(figure)}</small></td><td>{_bar(figure)}</td>'
+            f'<td title="{_between(figure)}">{as_share(figure.value)} <small>{_between(figure)}</small></td><td>{_bar(figure)}</td>'
             for figure in (accuracy, area)
         )
         name = words.get(row["group"], row["group"])
@@ -220,7 +221,7 @@ def corruptions_html(metrics: Metrics) -> str:
     clean = next(row for row in metrics["corruptions"] if row["strength"] == 0)
     return (
         f'<div class="small">{drawn}</div><p class="mix">Balanced accuracy against the strength of the damage, 0 to 5; dotted: '
-        f"undamaged photos, {_share(clean['balanced_accuracy'])}. On {clean['photos']} report photos, at most 40 a class. Where a "
+        f"undamaged photos, {as_share(clean['balanced_accuracy'])}. On {clean['photos']} report photos, at most 40 a class. Where a "
         "curve falls, so must the trust: the probabilities do not fall in step. A photo must be sharp, well lit and free of "
         "noise.</p>"
     )
@@ -230,16 +231,14 @@ def mistakes_html(metrics: Metrics) -> str:
     """The most confident mistakes, each a link to the archive that is followed only when clicked."""
     rows = []
     for row in metrics["mistakes"]:
-        # Only the data set's own ids lead anywhere; a researcher's own photos stay unlinked.
-        name = escape(row["image_id"])
-        known = row["image_id"].startswith("ISIC_") and row["image_id"][5:].isdigit()
-        link = (
-            f'<a href="{ISIC}{name}/" target="_blank" rel="noopener noreferrer">{name}</a>' if known else name
+        name, address = escape(row["image_id"]), link(row["image_id"])
+        named = (
+            f'<a href="{address}" target="_blank" rel="noopener noreferrer">{name}</a>' if address else name
         )
         rows.append(
-            f'<tr><th scope="row">{link}</th><td>{escape(row["dx"])} <small>{escape(row["dx_type"])}</small></td>'
-            f"<td>{escape(row['predicted'])}</td><td>{_share(row['probability'])}</td>"
-            f"<td>{_share(row['probability_of_dx'])}</td></tr>"
+            f'<tr><th scope="row">{named}</th><td>{escape(row["dx"])} <small>{escape(row["dx_type"])}</small></td>'
+            f"<td>{escape(row['predicted'])}</td><td>{as_share(row['probability'])}</td>"
+            f"<td>{as_share(row['probability_of_dx'])}</td></tr>"
         )
     if not rows:
         return '<p class="waiting">There are no mistakes among the validation photos.</p>'
@@ -266,13 +265,13 @@ def comparison_html(metrics: Metrics) -> str:
         '<tr class="ours"><th scope="row">'
         f"this network ({escape(own['name'])}, {own['input_size']} px)</th><td>{crossed['n']:,} photos of HAM10000</td>"
         + "".join(
-            f"<td>{_share(crossed[key])}</td>" for key in ("accuracy", "balanced_accuracy", "macro_auc")
+            f"<td>{as_share(crossed[key])}</td>" for key in ("accuracy", "balanced_accuracy", "macro_auc")
         )
         + f"<td>Split by lesion, {own['parameters'] / 1e6:.1f} million weights, HAM10000 alone.</td></tr>"
     ]
     for other in PUBLISHED:
         cells = "".join(
-            f"<td>{_share(value)}</td>"
+            f"<td>{as_share(value)}</td>"
             for value in (other.accuracy, other.balanced_accuracy, other.macro_auc)
         )
         who = escape(other.who)
@@ -333,13 +332,8 @@ def _bar(figure: Figure) -> str:
 def _between(figure: Figure, shown: Callable[[float | None], str] | None = None) -> str:
     if figure.low is None or figure.high is None:
         return ""
-    write = shown or _share
+    write = shown or as_share
     return f"[{write(figure.low)}, {write(figure.high)}]"
-
-
-def _share(value: float | None) -> str:
-    """`.765`, as the field writes shares."""
-    return "-" if value is None else f"{value:.3f}".removeprefix("0")
 
 
 def _number(value: float | None) -> str:
