@@ -143,20 +143,17 @@ def drawn_photos() -> list[bytes]:
 
 def bare_rate(seconds: float = BARE_SECONDS) -> float:
     """Photos a second through the bare network of the default model, one at a time, from pixels to logits."""
-    import tensorflow as tf
-
+    from benchmarks.photo import bare_network
     from skinapp.classifier import load
     from skinapp.models import default_model
 
-    classifier = load(default_model())
-    size = classifier.configuration.input_size
-    batch = tf.constant(np.random.default_rng(0).uniform(0, 255, (1, size, size, 3)), tf.float32)
+    bare = bare_network(load(default_model()))
     for _ in range(5):
-        classifier.forward(batch)[1].numpy()
+        bare()
     times, end = [], time.perf_counter() + seconds
     while time.perf_counter() < end or len(times) < 20:
         start = time.perf_counter()
-        classifier.forward(batch)[1].numpy()
+        bare()
         times.append(time.perf_counter() - start)
     return 1 / statistics.median(times)
 
