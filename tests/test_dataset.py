@@ -317,6 +317,12 @@ def test_command_writes_the_split(
     assert "train: 49 lesions" in capsys.readouterr().out
 
 
-def test_command_names_the_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--data", str(tmp_path / "nowhere"), "--to", str(tmp_path / "split.csv")]) == 1
-    assert "nowhere has none of" in capsys.readouterr().err
+def test_command_names_the_fault(
+    dataset_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for data, to, said in (
+        (tmp_path / "nowhere", tmp_path / "split.csv", "nowhere has none of"),
+        (dataset_folder, tmp_path / "no folder" / "split.csv", "No such file or directory"),
+    ):
+        assert main(["--data", str(data), "--to", str(to)]) == 1
+        assert said in capsys.readouterr().err

@@ -166,7 +166,7 @@ def test_another_answer_than_the_known_one_is_refused(model_folder: Path, tmp_pa
     path.unlink()
     with pytest.raises(ModelError, match="is missing"):
         selftest.check(classifier)
-    known_answer.main(["--model", str(folder)])
+    assert known_answer.main(["--model", str(folder)]) == 0
     selftest.check(classifier)
     known = json.loads(path.read_text())
     for spoilt, says in [
@@ -178,6 +178,14 @@ def test_another_answer_than_the_known_one_is_refused(model_folder: Path, tmp_pa
         path.write_text(json.dumps(spoilt))
         with pytest.raises(ModelError, match=says):
             selftest.check(classifier)
+
+
+def test_a_known_answer_of_no_model_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert known_answer.main(["--model", str(tmp_path / "nowhere")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "nowhere" in line
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from tqdm import tqdm
 from skinapp.lesions import CODES
 from skinapp.local_data import SUFFIXES, image_folders
 from skinapp.preprocess import PhotoError, open_photo
+from train.commands import in_one_sentence
 
 PARTS = ("train", "tune", "report")
 # The year of HAM10000 and its first version; changing it makes all published figures incomparable.
@@ -232,23 +233,19 @@ def _raise(labels: Path, faults: dict[str, list[str]]) -> None:
         raise DatasetError(f"{labels} and its images do not fit together:\n" + "\n".join(lines))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@in_one_sentence
+def main(arguments: Sequence[str] | None) -> None:
     parser = argparse.ArgumentParser(description="Check a data set and write its split by lesion.")
     parser.add_argument("--data", type=Path, required=True, help="the data set's folder")
     parser.add_argument("--to", type=Path, required=True, help="the split file to write")
     options = parser.parse_args(arguments)
-    try:
-        dataset = load_dataset(options.data, lambda image: np.zeros((1, 1, 3), np.uint8))
-    except DatasetError as error:
-        print(error, file=sys.stderr)
-        return 1
+    dataset = load_dataset(options.data, lambda image: np.zeros((1, 1, 3), np.uint8))
     split = split_lesions(dataset.records)
     write_split(options.to, dataset.records, split)
     for part in PARTS:
         counts = Counter(record.dx for record in dataset.records if split[record.lesion_id] == part)
         lesions = sum(assigned == part for assigned in split.values())
         print(f"{part}: {lesions} lesions, {sum(counts.values())} images,", dict(sorted(counts.items())))
-    return 0
 
 
 if __name__ == "__main__":

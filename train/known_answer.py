@@ -5,22 +5,23 @@ python -m train.known_answer [--model DIR]     # every folder in model/, or one:
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from skinapp import selftest
 from skinapp.classifier import load
 from skinapp.models import MODELS
+from train.commands import in_one_sentence
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command line. Returns the exit status."""
+@in_one_sentence
+def main(arguments: Sequence[str] | None) -> None:
     parser = argparse.ArgumentParser(prog="python -m train.known_answer", description=__doc__)
     parser.add_argument("--model", type=Path, help="a model folder; by default every one in model/")
     given = parser.parse_args(arguments)
     folders = [given.model] if given.model else sorted(path.parent for path in MODELS.glob("*/config.json"))
     for folder in folders:
         print(selftest.write(load(folder)))
-    return 0
 
 
 if __name__ == "__main__":
