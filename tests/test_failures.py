@@ -68,9 +68,10 @@ def test_small_groups_are_left_out() -> None:
     assert sites(SMALLEST_GROUP - 1) == {"face"}
 
 
-def test_photos_of_which_nothing_is_known_are_in_no_group() -> None:
+@pytest.mark.parametrize("unknown", ["", "unknown"])
+def test_photos_of_which_nothing_is_known_are_in_no_group(unknown: str) -> None:
     photos, labels, shown = drawn(40)
-    bare = [Photo(p.image_id, p.lesion_id, p.dx, p.part, "", "", "", "", "") for p in photos]
+    bare = [Photo(p.image_id, p.lesion_id, p.dx, p.part, "", "", unknown, unknown, "") for p in photos]
     assert by_group(bare, labels, shown) == []
     half = [replace(p, sex="male") if i < 25 else p for i, p in enumerate(bare)]
     (group,) = by_group(half, labels, shown)

@@ -51,6 +51,10 @@ def _age(photo: Photo) -> str:
     return next((name for limit, name in names if age < limit), "")
 
 
+def _known(text: str) -> str:
+    return "" if text == "unknown" else text  # HAM10000's word where it has no sex or body site
+
+
 def _area(photo: Photo) -> str:
     if not photo.area:
         return ""
@@ -60,8 +64,8 @@ def _area(photo: Photo) -> str:
 
 GROUPINGS: dict[str, Callable[[Photo], str]] = {
     "age": _age,
-    "sex": lambda photo: photo.sex,
-    "body site": lambda photo: photo.localization,
+    "sex": lambda photo: _known(photo.sex),
+    "body site": lambda photo: _known(photo.localization),
     "dx_type": lambda photo: photo.dx_type,
     "share of the photo that the lesion fills": _area,
 }
