@@ -64,12 +64,16 @@ def class_auc(labels: np.ndarray, probabilities: np.ndarray, index: int) -> floa
     )
 
 
-def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int = ECE_BINS) -> float:
-    """Mean gap between the top class's probability and how often it is right, over equally wide bins (Guo 2017)."""
+def ece_bin(confidence: np.ndarray) -> np.ndarray:
+    """Which of ECE_BINS equally wide bins a probability is in. float (N,) in [0, 1] -> int (N,)."""
+    return np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
+
+
+def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean gap between the top class's probability and how often it is right, over the bins of `ece_bin` (Guo 2017)."""
     confidence = probabilities.max(1)
     right = probabilities.argmax(1) == labels
-    which = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = np.bincount(which, weights=confidence - right, minlength=bins)
+    gaps = np.bincount(ece_bin(confidence), weights=confidence - right)
     return float(np.abs(gaps).sum() / len(labels))
 
 

@@ -1,9 +1,12 @@
 """The curves of metrics.json: areas, counts by hand, and that every figure comes from lesions that did not fit it."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.container import ErrorbarContainer
+from matplotlib.figure import Figure
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from skinapp.classifier import Configuration
@@ -11,7 +14,7 @@ from skinapp.decision import TARGETS
 from skinapp.lesions import CODES
 from skinapp.models import default_model
 from tests.conftest import tiny_configuration
-from train import calibrate, curves, evaluate
+from train import calibrate, curves, evaluate, figures
 from train.curves import (
     MOST_POINTS,
     operating_curves,
@@ -82,6 +85,23 @@ def test_a_bin_that_no_sample_draws_has_no_width(monkeypatch: pytest.MonkeyPatch
     shown[:, NV] = np.linspace(0.2, 0.99, 30)
     bins = reliability(labels, shown, [str(i) for i in range(30)])
     assert bins["low"] == bins["high"] == bins["right"] == [1.0] * len(bins["photos"])
+
+
+def test_the_picture_shows_these_bins_and_intervals(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(figures, "_save", lambda figure, to: drawn.append(figure))
+    few = {"photos": [9, 10, 40], "probability": [0.3, 0.5, 0.9], "right": [0.0, 0.4, 0.8], "ece": 0.1234}
+    sides = {"before": few | {"low": [0, 0.1, 0.7], "high": [0, 0.6, 0.95]},
+             "after": few | {"low": [0, 0.2, 0.75], "high": [0, 0.5, 0.85]}}  # fmt: skip
+    figures.reliability(sides, tmp_path / "reliability.png")
+    for axes, bins in zip(drawn[0].axes, sides.values(), strict=True):
+        (points,) = (each for each in axes.containers if isinstance(each, ErrorbarContainer))
+        line, _, (bars,) = points.lines
+        assert line.get_xdata().tolist() == bins["probability"][1:], "what nine photos say is chance"
+        assert line.get_ydata().tolist() == bins["right"][1:]
+        ends = [bar[:, 1].tolist() for bar in bars.get_segments()]
+        np.testing.assert_allclose(ends, np.transpose([bins["low"], bins["high"]])[1:])
+        assert axes.get_title().endswith("ECE 0.123")
 
 
 def test_the_areas_of_the_targets() -> None:

@@ -12,7 +12,7 @@ from sklearn.metrics import precision_recall_curve, roc_auc_score, roc_curve
 
 from skinapp.classifier import Configuration, probabilities
 from skinapp.decision import SENSITIVITIES, TARGETS, target_probability
-from skinapp.evaluation import ECE_BINS, expected_calibration_error
+from skinapp.evaluation import ece_bin, expected_calibration_error
 from skinapp.lesions import CODES
 from train.calibrate import Answers, cross_fitted, fit_operating_points
 from train.decisions import PointFigures, measure_points
@@ -70,10 +70,8 @@ def reliability(labels: np.ndarray, shown: np.ndarray, lesions: Sequence[str]) -
     labels: int (N,); shown: float (N, 7); lesions: N ids. low and high: 95 %, bootstrap over lesions.
     """
     confidence, right = shown.max(1), shown.argmax(1) == labels
-    which = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
-    members = which[:, None] == np.flatnonzero(
-        np.bincount(which, minlength=ECE_BINS)
-    )  # photos by filled bins
+    which = ece_bin(confidence)
+    members = which[:, None] == np.unique(which)  # photos by filled bins
     photos = members.sum(0)
     drawn = resample_counts(lesions)
     with np.errstate(invalid="ignore"):  # a sample without a photo in the bin says nothing of it

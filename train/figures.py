@@ -1,8 +1,9 @@
 """The figures of a model folder, drawn with matplotlib."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -12,7 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.metrics import RocCurveDisplay
 
-from skinapp.evaluation import ECE_BINS, expected_calibration_error
+from skinapp.charts import FEWEST
 from skinapp.lesions import CODES
 from skinapp.saliency_methods import METHODS
 from train.corruptions import CorruptionFigures
@@ -80,24 +81,23 @@ def roc(labels: np.ndarray, probabilities: np.ndarray, title: str, to: Path) -> 
     _save(figure, to)
 
 
-def reliability(labels: np.ndarray, before: np.ndarray, after: np.ndarray, to: Path) -> None:
-    """Draw how often the top class is right against its probability, before and after calibration. Both: float (N, 7)."""
+def reliability(bins: Mapping[str, Any], to: Path) -> None:
+    """Draw how often the top class is right against its probability, before and after calibration, as the page does.
+
+    bins: `reliability` of the curves in metrics.json.
+    """
     figure, panels = plt.subplots(1, 2, figsize=(9, 4.2), layout="constrained", sharey=True)
-    for axes, shown, title in zip(panels, (before, after), ("Before", "After calibration"), strict=True):
-        confidence, right = shown.max(1), shown.argmax(1) == labels
-        which = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
-        counts = np.bincount(which, minlength=ECE_BINS)
-        filled = counts > 0
-        middle = np.bincount(which, confidence, ECE_BINS)[filled] / counts[filled]
-        share = np.bincount(which, right, ECE_BINS)[filled] / counts[filled]
-        spread = 1.96 * np.sqrt(share * (1 - share) / counts[filled])
+    for axes, key, title in zip(panels, ("before", "after"), ("Before", "After calibration"), strict=True):
+        names = ("photos", "probability", "right", "low", "high")
+        photos, said, right, low, high = (np.array(bins[key][name]) for name in names)
+        enough = photos >= FEWEST
         axes.plot([0, 1], [0, 1], color="0.7", linewidth=1, linestyle="--")
-        axes.bar((np.arange(ECE_BINS) + 0.5) / ECE_BINS, counts / counts.sum(), 0.9 / ECE_BINS, color="0.88")
-        axes.errorbar(middle, share, spread, color=ACCENT, marker="o", markersize=4, linewidth=1.2, capsize=2)
-        error = expected_calibration_error(labels, shown)
-        axes.set(
-            xlabel="probability of the top class", title=f"{title}: ECE {error:.3f}", xlim=(0, 1), ylim=(0, 1)
-        )
+        axes.bar(said, photos / photos.sum(), 0.045, color="0.88")
+        spread = np.abs([low - right, high - right])[:, enough]
+        axes.errorbar(said[enough], right[enough], spread, color=ACCENT, marker="o", markersize=4, linewidth=1.2,
+                      capsize=2)  # fmt: skip
+        axes.set(title=f"{title}: ECE {bins[key]['ece']:.3f}", xlim=(0, 1), ylim=(0, 1))
+        axes.set_xlabel("probability of the top class")
     panels[0].set_ylabel("how often it is right (bars: share of photos)")
     _save(figure, to)
 

@@ -56,8 +56,7 @@ def write_report(folder: Path) -> None:
         f"All validation lesions, cross-fitted, {len(validation.photos)} photos",
     )
     figures.roc(labels, crossed.probabilities, everything, folder / "roc.png")
-    plain = probabilities(validation.logits, 1.0, 0.0, np.array(configuration.prior))
-    figures.reliability(labels, plain, crossed.probabilities, folder / "reliability.png")
+    figures.reliability(metrics["curves"]["reliability"], folder / "reliability.png")
     if metrics["corruptions"]:
         figures.corruptions(read_corruptions(folder), folder / "corruptions.png")
     if metrics["margins"]:
