@@ -27,7 +27,7 @@ from train.corruptions import (
     subset,
     write_corruptions,
 )
-from train.dataset import Record, load_dataset, split_lesions
+from train.dataset import DatasetError, Record, read_records, split_lesions
 
 NAMES = (
     "pixelate", "jpeg_compression", "gaussian_noise", "speckle_noise", "impulse_noise", "shot_noise",
@@ -187,7 +187,7 @@ def test_subset_of_one_class_does_not_depend_on_the_others() -> None:
 
 @pytest.fixture(scope="module")
 def report_records(dataset_folder: Path) -> tuple[Record, ...]:
-    records = load_dataset(dataset_folder, lambda image: np.zeros((1, 1, 3), np.uint8)).records
+    records = read_records(dataset_folder)
     return subset(records, split_lesions(records))
 
 
@@ -280,3 +280,9 @@ def test_command_says_what_is_wrong(
         assert main(["--data", str(data), "--model", str(model)]) == 1
         assert words in capsys.readouterr().err
     assert not (model_folder / "corruptions.csv").exists()
+
+
+def test_a_photo_that_cannot_be_read_is_named(model_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "x.jpg").write_bytes(b"no photo")
+    with pytest.raises(DatasetError, match="ISIC_1 cannot be read. "):
+        measure(load(model_folder), [Record("ISIC_1", "lesion", "nv", tmp_path / "x.jpg")])

@@ -21,6 +21,7 @@ from train.dataset import (
     load_dataset,
     load_labelled,
     main,
+    read_records,
     read_split,
     split_lesions,
     write_split,
@@ -145,6 +146,22 @@ def test_all_faults_come_in_one_error(tmp_path: Path) -> None:
         load(tmp_path)
     for fault, culprit in zip(FAULTS, culprits, strict=True):
         assert any(f"1 {fault}" in line and culprit in line for line in str(caught.value).splitlines()[1:])
+
+
+def test_records_are_read_without_their_photos(tmp_path: Path) -> None:
+    write_dataset(tmp_path, 2)
+    whole = load(tmp_path).records
+    culprit = spoil(tmp_path, "unreadable images")
+    assert read_records(tmp_path) == whole
+    (spoilt,) = (record for record in whole if record.image_id == culprit)
+    with pytest.raises(DatasetError, match=f"{culprit} cannot be read. This picture is damaged"):
+        spoilt.photo()
+    faults = [fault for fault in FAULTS if fault != "unreadable images"]
+    culprits = [spoil(tmp_path, fault) for fault in faults]
+    with pytest.raises(DatasetError) as caught:
+        read_records(tmp_path)
+    lines = str(caught.value).splitlines()[1:]
+    assert len(lines) == len(faults) and all(name in str(caught.value) for name in culprits)
 
 
 def test_lesion_of_two_dx_is_counted_once(tmp_path: Path) -> None:

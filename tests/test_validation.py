@@ -12,7 +12,7 @@ from skinapp.classifier import Classifier
 from skinapp.lesions import CODES
 from skinapp.preprocess import to_pixels
 from tests.drawings import write_dataset
-from train.dataset import Dataset, load_dataset, split_lesions
+from train.dataset import Dataset, load_dataset, read_records, split_lesions
 from train.validation import FILE, Photo, Validation, main, mask_file, read_validation, write_validation
 
 
@@ -122,6 +122,20 @@ def test_command_writes_what_training_writes(folder: Path, dataset_folder: Path)
     (folder / FILE).unlink()
     assert main(["--data", str(dataset_folder), "--model", str(folder)]) == 0
     assert (folder / FILE).read_bytes() == before
+
+
+def test_command_opens_no_photo_of_train_lesions(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data"
+    write_dataset(data, 3)
+    everything = read_records(data)
+    split = split_lesions(everything)
+    for part, status in (("train", 0), ("tune", 1)):
+        spoilt = next(record for record in everything if split[record.lesion_id] == part)
+        spoilt.path.write_bytes(b"no photo")
+        assert main(["--data", str(data), "--model", str(folder)]) == status
+    assert f"1 unreadable images: {spoilt.image_id}" in capsys.readouterr().err
 
 
 def test_command_says_in_one_sentence_what_is_wrong(

@@ -9,13 +9,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
 from skinapp.photo_checks import check_square
-from skinapp.preprocess import Frame, framed, open_photo
+from skinapp.preprocess import Frame, framed
 from train.commands import in_one_sentence
-from train.dataset import load_dataset, split_lesions
+from train.dataset import read_records, split_lesions
 
 SIDE = 256  # pixels a side of the squares that are damaged: what the blur's radius refers to
 CHECKS = ("size", "sharp", "lit", "corners", "framed")
@@ -44,11 +43,11 @@ def main(arguments: Sequence[str] | None) -> None:
     parser.add_argument("--data", type=Path, required=True, help="the data set's folder")
     options = parser.parse_args(arguments)
     found: dict[str, Counter[str]] = {damage: Counter() for damage in DAMAGES}
-    dataset = load_dataset(options.data, lambda photo: np.zeros((1, 1, 3), np.uint8))
-    split = split_lesions(dataset.records)
-    records = [record for record in dataset.records if split[record.lesion_id] == "report"]
+    everything = read_records(options.data)
+    split = split_lesions(everything)
+    records = [record for record in everything if split[record.lesion_id] == "report"]
     for record in records:
-        square = framed(open_photo(record.path), Frame()).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+        square = framed(record.photo(), Frame()).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
         for damage, damaged in DAMAGES.items():
             checks = check_square(damaged(square), SIDE)
             found[damage].update(check.name for check in checks if not check.passed)

@@ -31,9 +31,9 @@ from skinapp.classifier import Classifier
 from skinapp.evaluation import headline
 from skinapp.lesions import CODES
 from skinapp.models import MODELS
-from skinapp.preprocess import centre_square, open_photo, to_pixels
+from skinapp.preprocess import centre_square, to_pixels
 from train.commands import in_one_sentence
-from train.dataset import DatasetError, Record, load_dataset, split_lesions
+from train.dataset import DatasetError, Record, read_records, split_lesions
 from train.measurements import read_rows, write_rows
 
 Corruption = Callable[[Image.Image, int, np.random.Generator], Image.Image]
@@ -235,10 +235,10 @@ def measure(
 ) -> tuple[CorruptionFigures, ...]:
     """Damage each photo as it is stored, its centre square, then reduce it and predict as the app does.
 
-    conditions: corruption and strength. Raises PhotoError for an unreadable photo.
+    conditions: corruption and strength. Raises DatasetError for an unreadable photo.
     """
     configuration = classifier.configuration
-    photos = {record.image_id: centre_square(open_photo(record.path)) for record in records}
+    photos = {record.image_id: centre_square(record.photo()) for record in records}
     labels = np.array([CODES.index(record.dx) for record in records])
     rows = []
     for corruption, strength in tqdm(conditions, desc=f"corruptions, {classifier.name}", disable=None):
@@ -327,8 +327,8 @@ def main(arguments: Sequence[str] | None) -> None:
     options = parser.parse_args(arguments)
     folders = [options.model] if options.model else sorted(p.parent for p in MODELS.glob("*/config.json"))
     classifiers = [Classifier(folder) for folder in folders]
-    dataset = load_dataset(options.data, lambda image: np.zeros((1, 1, 3), np.uint8))
-    records = subset(dataset.records, split_lesions(dataset.records))
+    everything = read_records(options.data)
+    records = subset(everything, split_lesions(everything))
     if not records:
         raise DatasetError(f"{options.data} has too few lesions: none of them is left for report.")
     for classifier in classifiers:

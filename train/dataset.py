@@ -31,6 +31,9 @@ SPLIT_SEED = 20181
 VALIDATION_SHARE = 1 / 6  # of the lesions of each class, halved into tune and report
 METADATA_NAMES = ("HAM10000_metadata.csv", "HAM10000_metadata", "metadata.csv")
 
+Prepare = Callable[[Image.Image], np.ndarray]  # upright RGB Pillow image -> uint8 (S, S, 3)
+Faults = dict[str, list[str]]  # what is wrong: with which images or lesions
+
 
 class DatasetError(ValueError):
     """A data set that cannot be used as it is; the text names every fault found."""
@@ -48,6 +51,13 @@ class Record:
     age: str = ""
     sex: str = ""
     localization: str = ""
+
+    def photo(self) -> Image.Image:
+        """The photo, upright, RGB. Raises DatasetError, which names it, where it cannot be read."""
+        try:
+            return open_photo(self.path)
+        except PhotoError as error:
+            raise DatasetError(f"{self.image_id} cannot be read. {error}") from None
 
 
 @dataclass(frozen=True)
@@ -68,27 +78,30 @@ class Dataset:
         return Dataset(tuple(self.records[i] for i in chosen), self.pictures[chosen])
 
 
-def load_dataset(folder: Path, prepare: Callable[[Image.Image], np.ndarray]) -> Dataset:
-    """Read a data set folder in one of the three layouts. Every image must be labelled and every label have its image.
+def read_records(folder: Path) -> tuple[Record, ...]:
+    """Read a data set folder in one of the three layouts, and open none of its photos.
 
-    prepare: upright RGB Pillow image -> uint8 (S, S, 3), applied to each photo. Raises DatasetError.
+    Every image must be labelled and every label have its image. Raises DatasetError.
     """
-    labels = next((folder / name for name in METADATA_NAMES if (folder / name).is_file()), None)
-    if labels is None:
-        raise DatasetError(
-            f"{folder} has none of {', '.join(METADATA_NAMES)}: give --data the folder that holds one."
-        )
-    folders = image_folders(folder)
-    if not folders:
-        raise DatasetError(
-            f"{folder} has neither HAM10000_images_part_1 and _2 nor images: no photos to read."
-        )
-    return _load(folders, labels, prepare, all_labelled=True)
+    folders, labels = _places(folder)
+    records, faults = _labelled(folders, labels, all_labelled=True)
+    _raise(f"{labels} and its images", faults)
+    return records
 
 
-def load_labelled(
-    images: Path, labels: Path, prepare: Callable[[Image.Image], np.ndarray], part: str | None = None
-) -> Dataset:
+def load_photos(records: Sequence[Record], prepare: Prepare) -> Dataset:
+    """Read the photos of at least one record, and apply `prepare` to each. Raises DatasetError."""
+    return _load(f"Images in {records[0].path.parent}", tuple(records), {}, prepare)
+
+
+def load_dataset(folder: Path, prepare: Prepare) -> Dataset:
+    """`read_records` and `load_photos` at once, with all faults in one error. Raises DatasetError."""
+    folders, labels = _places(folder)
+    records, faults = _labelled(folders, labels, all_labelled=True)
+    return _load(f"{labels} and its images", records, faults, prepare)
+
+
+def load_labelled(images: Path, labels: Path, prepare: Prepare, part: str | None = None) -> Dataset:
     """Read the photos that the CSV `labels` names; others are left alone.
 
     images: the folder of photos, or a data set's folder in one of the three layouts.
@@ -98,7 +111,9 @@ def load_labelled(
         raise DatasetError(f"{images} is no folder: name the folder that holds the photos.")
     if not labels.is_file():
         raise DatasetError(f"{labels} is no file: name a CSV with the columns image_id and dx.")
-    return _load(image_folders(images) or [images], labels, prepare, all_labelled=False, part=part)
+    folders = image_folders(images) or [images]
+    records, faults = _labelled(folders, labels, all_labelled=False, part=part)
+    return _load(f"{labels} and its images", records, faults, prepare)
 
 
 def split_lesions(records: Iterable[Record], seed: int = SPLIT_SEED) -> dict[str, str]:
@@ -138,14 +153,26 @@ def read_split(path: Path) -> dict[str, str]:
     return split
 
 
-def _load(
-    folders: list[Path],
-    labels: Path,
-    prepare: Callable[[Image.Image], np.ndarray],
-    all_labelled: bool,
-    part: str | None = None,
-) -> Dataset:
-    faults: dict[str, list[str]] = defaultdict(list)
+def _places(folder: Path) -> tuple[list[Path], Path]:
+    """The folders of photos and the label file of a data set. Raises DatasetError where one is missing."""
+    labels = next((folder / name for name in METADATA_NAMES if (folder / name).is_file()), None)
+    if labels is None:
+        raise DatasetError(
+            f"{folder} has none of {', '.join(METADATA_NAMES)}: give --data the folder that holds one."
+        )
+    folders = image_folders(folder)
+    if not folders:
+        raise DatasetError(
+            f"{folder} has neither HAM10000_images_part_1 and _2 nor images: no photos to read."
+        )
+    return folders, labels
+
+
+def _labelled(
+    folders: list[Path], labels: Path, all_labelled: bool, part: str | None = None
+) -> tuple[tuple[Record, ...], Faults]:
+    """The rows of a label file that have their image, and what is wrong with the others."""
+    faults: Faults = defaultdict(list)
     files: dict[str, Path] = {}
     for folder in folders:
         for path in sorted(folder.iterdir()):
@@ -183,6 +210,13 @@ def _load(
             "lesion would then leak between training and validation and flatter every figure.",
             file=sys.stderr,
         )
+    if not records and not any(faults.values()):
+        raise DatasetError(f"{labels} labels no image: there is nothing to read.")
+    return tuple(records), faults
+
+
+def _load(what: str, records: tuple[Record, ...], faults: Faults, prepare: Prepare) -> Dataset:
+    """Read the photos, and raise for those that cannot be read together with the faults that are known already."""
 
     def prepared(record: Record) -> np.ndarray | PhotoError:
         try:
@@ -190,20 +224,19 @@ def _load(
         except PhotoError as error:
             return error
 
-    pictures: np.ndarray | None = None
+    pictures = np.empty(0, np.uint8)
+    unreadable: list[str] = []
     with ThreadPoolExecutor(2) as pool:
         results = tqdm(pool.map(prepared, records), total=len(records), desc="reading photos", disable=None)
         for index, result in enumerate(results):
             if isinstance(result, PhotoError):
-                faults["unreadable images"].append(f"{records[index].image_id} ({result})")
+                unreadable.append(f"{records[index].image_id} ({result})")
                 continue
-            if pictures is None:
+            if not pictures.size:
                 pictures = np.empty((len(records), *result.shape), np.uint8)
             pictures[index] = result
-    _raise(labels, faults)
-    if pictures is None:
-        raise DatasetError(f"{labels} labels no image: there is nothing to read.")
-    return Dataset(tuple(records), pictures)
+    _raise(what, faults | {"unreadable images": unreadable})
+    return Dataset(records, pictures)
 
 
 def _read_rows(labels: Path) -> list[dict[str, str]]:
@@ -223,14 +256,14 @@ def _read_rows(labels: Path) -> list[dict[str, str]]:
     return rows
 
 
-def _raise(labels: Path, faults: dict[str, list[str]]) -> None:
+def _raise(what: str, faults: Faults) -> None:
     lines = []
     for fault, found in faults.items():
         names = list(dict.fromkeys(found))  # a lesion of three images is still one
         if names:
             lines.append(f"  {len(names)} {fault}: {', '.join(names)}")
     if lines:
-        raise DatasetError(f"{labels} and its images do not fit together:\n" + "\n".join(lines))
+        raise DatasetError(f"{what} cannot be used as they are:\n" + "\n".join(lines))
 
 
 @in_one_sentence

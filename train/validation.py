@@ -17,7 +17,7 @@ from skinapp.lesions import CODES
 from skinapp.models import default_model
 from skinapp.preprocess import open_photo, to_pixels
 from train.commands import in_one_sentence
-from train.dataset import Dataset, Record, load_dataset, split_lesions
+from train.dataset import Dataset, DatasetError, Record, load_photos, read_records, split_lesions
 
 FILE = "validation.csv"
 
@@ -112,8 +112,12 @@ def main(arguments: Sequence[str] | None) -> None:
     folder = options.model or default_model()
     configuration = Classifier(folder).configuration
     size, resampling = configuration.input_size, configuration.resampling
-    dataset = load_dataset(options.data, lambda photo: to_pixels(photo, size, resampling))
-    split = split_lesions(dataset.records)
+    records = read_records(options.data)
+    split = split_lesions(records)
+    held = [record for record in records if split[record.lesion_id] != "train"]
+    if not held:
+        raise DatasetError(f"{options.data} has too few lesions: none of them is left for tune or report.")
+    dataset = load_photos(held, lambda photo: to_pixels(photo, size, resampling))
     write_validation(folder, {part: dataset.part(split, part) for part in ("tune", "report")})
 
 
