@@ -85,3 +85,12 @@ def write_labels(path: Path, rows: list[dict[str, str]]) -> None:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
+
+
+def read_split(path: Path) -> dict[str, str]:
+    """lesion_id -> part, of a file that `train.dataset` has written; no lesion may be in two parts."""
+    with path.open(newline="") as file:
+        pairs = {(row["lesion_id"], row["part"]) for row in csv.DictReader(file)}
+    split = dict(pairs)
+    assert len(split) == len(pairs), f"{path} has a lesion in two parts"
+    return split

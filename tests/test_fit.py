@@ -17,10 +17,10 @@ from skinapp.classifier import Classifier, Configuration, load
 from skinapp.drawings import draw_lesion
 from skinapp.lesions import CODES
 from skinapp.preprocess import open_photo, to_pixels
-from tests.drawings import write_dataset
+from tests.drawings import read_split, write_dataset
 from train import calibrate, dermatoscopic, evaluate
 from train.augment import Augmentation, degraded
-from train.dataset import Dataset, DatasetError, load_dataset, read_split, split_lesions
+from train.dataset import Dataset, DatasetError, load_dataset, split_lesions
 from train.export import write_model
 from train.fit import CHECKPOINT, main, parser, settings_from, train, uncalibrated
 from train.networks import CnnSettings, EfficientNetLiteSettings

@@ -143,16 +143,6 @@ def write_split(path: Path, records: Sequence[Record], split: dict[str, str]) ->
             writer.writerow([record.image_id, record.lesion_id, record.dx, split[record.lesion_id]])
 
 
-def read_split(path: Path) -> dict[str, str]:
-    """Read a split file. Returns lesion_id -> part. Raises DatasetError where a lesion is in two parts."""
-    split: dict[str, str] = {}
-    with path.open(newline="") as file:
-        for row in csv.DictReader(file):
-            if split.setdefault(row["lesion_id"], row["part"]) != row["part"]:
-                raise DatasetError(f"{path} has the lesion {row['lesion_id']} in two parts.")
-    return split
-
-
 def _places(folder: Path) -> tuple[list[Path], Path]:
     """The folders of photos and the label file of a data set. Raises DatasetError where one is missing."""
     labels = next((folder / name for name in METADATA_NAMES if (folder / name).is_file()), None)
