@@ -1,6 +1,7 @@
 """`python -m skinapp.archive`: every photo is one row, whoever dies meanwhile."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -272,6 +273,9 @@ def users(folder: Path) -> list[str]:
 def test_all_rows_are_there_once_though_command_and_machine_are_killed(
     cluster: Any, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from ray._raylet import GcsClient
+    from ray.exceptions import AuthenticationError
+
     names = [f"{number:03}{'-broken' if number % 9 == 4 else ''}.jpg" for number in range(160)]
     source, out = write_photos(tmp_path / "photos", names), tmp_path / "results.parquet"
     arguments = [str(source), "--out", str(out), "--part", "4", "--model", str(model_folder)]
@@ -282,13 +286,18 @@ def test_all_rows_are_there_once_though_command_and_machine_are_killed(
     process = subprocess.Popen(
         [sys.executable, "-m", "skinapp.archive", *arguments, "--workers", "1"],
         cwd=ROOT,
-        env=os.environ | {"HOME": str(home)},
+        env=os.environ | {"HOME": str(home), "RAY_AUTH_MODE": "disabled"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
     wait_for(lambda: parts(out), lambda: process.poll() is None)
     (session,) = sessions() - others
+    (address,) = {
+        found[1] for line in users(session) if (found := re.search(r"--gcs-address=([\d.]+:\d+)", line))
+    }
+    with pytest.raises(AuthenticationError):  # as this process does not know the word
+        GcsClient(address=address)
     assert "tensorflow" not in Path(f"/proc/{process.pid}/maps").read_text(), "only workers need it"
     process.kill()
     printed, _ = process.communicate(timeout=60)

@@ -59,6 +59,8 @@ def engine(address: str | None) -> Iterator[list[int]]:
         else:
             # Ray listens to the network: whoever calls has to know a word, by default one that it leaves in the user's home.
             os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+            # Ray has read the mode when it was imported: named now it would be too late; where there is none, Ray asks.
+            os.environ.pop("RAY_AUTH_MODE", None)
             # Not in TMPDIR: the names of sockets may not be long.
             folder = PrivateFolder(Path("/tmp") if os.name == "posix" else None)
             stack.callback(folder.remove)
