@@ -19,7 +19,7 @@ from skinapp.sources import Source, gather
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Read each photo and print a line for it. Returns 0, 1 where a photo failed, 2 where nothing could be read at all."""
+    """Read each photo and print a line for it. Returns 0, 1 where a photo failed, 2 where it could not begin."""
     parser = argparse.ArgumentParser(
         prog="python -m skinapp", description=f"Class probabilities of photos. {NOTICE}"
     )

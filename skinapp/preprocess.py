@@ -69,8 +69,9 @@ def open_photo(
 
     source: the bytes of an image file, or its path -> Pillow image, mode RGB, upright, no metadata.
     Of a JPEG, the decoder makes a half, quarter or eighth where `enough` pixels remain on the short side and the size can
-    be divided evenly, which takes a fraction of the time; None decodes every pixel. Training, evaluation and the app leave `enough` as it is and so see
-    the same pixels; pictures below 1024 pixels a side, like those of HAM10000, are never reduced.
+    be divided evenly, which takes a fraction of the time; None decodes every pixel. Training, evaluation and whoever reads the whole
+    square leave `enough` as it is and so see the same pixels; the page asks for as many of the part that it reads. Pictures below
+    1024 pixels a side, like those of HAM10000, are never reduced.
     Transparent parts are laid on black, as in a dermatoscope's dark rim.
     Raises PhotoError for whatever is no single JPEG, PNG, WebP, BMP, TIFF, HEIC or DICOM picture of 94 pixels a side to
     `limits` (50 megapixels) in grey or RGB colours. Of a HEIC the primary picture is read, of a DICOM file the first frame.

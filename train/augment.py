@@ -66,7 +66,7 @@ def smooth(labels: tf.Tensor, amount: float) -> tf.Tensor:
 
 
 def turn_and_crop(images: tf.Tensor, size: int, settings: Augmentation, seed: tf.Tensor) -> tf.Tensor:
-    """Mirror, turn, stretch and crop at random, then reduce. float32 (N, S, S, 3) -> float32 (N, size, size, 3)."""
+    """Mirror, turn, stretch and crop at random, then reduce. uint8 (N, S, S, 3) -> float32 (N, size, size, 3)."""
     count, source = tf.shape(images)[0], images.shape[1]
     seeds = tf.unstack(tf.random.split(seed, 6))
 
@@ -96,7 +96,7 @@ def turn_and_crop(images: tf.Tensor, size: int, settings: Augmentation, seed: tf
         fill_mode="REFLECT",
         fill_value=0.0,
     )
-    return tf.cast(turned, tf.float32) + 0.5  # on bytes, the projection cuts fractions off
+    return tf.cast(turned, tf.float32) + 0.5  # on average what the projection cuts off bytes
 
 
 def sharpen_or_blur(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:

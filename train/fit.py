@@ -1,10 +1,11 @@
 """Trains a network and writes a complete model folder.
 
-    python -m train.fit --data ../shared/data/ham10000 --out runs/fast                     # EfficientNet-Lite0
+    python -m train.fit --data DIR --out runs/mine                                        # EfficientNet-Lite0
     python -m train.fit --data DIR --network cnn --filters 32 64 128 256 --out runs/cnn
 
-Every epoch leaves `checkpoint.npz` in the output folder; `--resume` goes on from it. Where TF_CONFIG names several machines,
-the same command on each of them trains one network on all; only the first one reads and writes the output folder.
+The Makefile has the commands of the shipped weights. Every epoch leaves `checkpoint.npz` in the output folder; `--resume` goes
+on from it. Where TF_CONFIG names several machines, the same command on each of them trains one network on all; only the first
+one reads and writes the output folder.
 """
 
 import argparse

@@ -31,7 +31,7 @@ from train.workers import Workers
 
 @dataclass(frozen=True)
 class Settings:
-    """How one network is trained. The defaults are run 1's (EXPERIMENTS.md); the README has the commands of the shipped weights."""
+    """How one network is trained. The defaults are run 1's (EXPERIMENTS.md); the Makefile has the commands of the shipped weights."""
 
     network: CnnSettings | EfficientNetLiteSettings = field(default_factory=EfficientNetLiteSettings)
     augmentation: Augmentation = field(default_factory=Augmentation)

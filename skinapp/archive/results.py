@@ -35,8 +35,11 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Job:
-    """What must be the same for a command to go on with a folder. source: absolute; model: sha256 of its config.json, which
-    holds those of the weights; rows: of a part file, all but the last; format: of the folder."""
+    """What results are of. A command goes on with a folder of the same format, source and model, in the parts that were begun.
+
+    source: absolute; model: sha256 of its config.json, which holds those of the weights; rows: of a part file, all but the
+    last; format: of the folder.
+    """
 
     source: str
     model: str
