@@ -2,7 +2,7 @@
 run. `ratio` is the line's value over that of the bare network that was measured in turns with it; 5 % and 95 % are quantiles
 over the rounds.
 
-python -m benchmarks      # eight minutes on two cores; SKINAPP_MODEL names another model
+python -m benchmarks      # SKINAPP_MODEL names another model
 python -m benchmarks.start, .photo, .service, .batches, .folder: a part of it; .archive, .load and .training: see there
 """
 

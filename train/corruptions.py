@@ -1,6 +1,6 @@
 """How well a model stands damaged photos: fifteen corruptions at five strengths each.
 
-    python -m train.corruptions --data DIR [--model DIR] [--views N]    # 15 minutes a model, two quiet cores
+    python -m train.corruptions --data DIR [--model DIR] [--views N]
 
 writes corruptions.csv into the model folder. The fifteen are those that MedMNIST-C (Di Salvo 2024, arXiv:2406.17536)
 names for dermatoscopic photos; code and amounts are our own, so the figures are not to be set beside published ones.

@@ -1,6 +1,6 @@
 """Stores what a network says of a drawn picture beside its weights, so that a start can tell whether it still does.
 
-python -m train.known_answer [--model DIR]     # every folder in model/, or one: a few seconds
+python -m train.known_answer [--model DIR]     # every folder in model/, or one
 """
 
 import argparse

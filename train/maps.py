@@ -1,6 +1,6 @@
 """Is the map about the lesion? Measures every saliency method on photos whose lesion somebody has outlined.
 
-    python -m train.maps --data DIR [--model DIR] [--photos N] [--choose]    # with --photos 28 a quarter of an hour on two cores
+    python -m train.maps --data DIR [--model DIR] [--photos N] [--choose]
 
 Written to `maps.csv` in the model folder: a row a method, layer and part. The choice is made on *tune* lesions, *report*
 lesions tell how good it is (`train.margins` on more photos). Beside the methods stand two baselines that know nothing of the network: `gaussian`, a blob in

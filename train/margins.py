@@ -1,6 +1,6 @@
 """By how much is the map that ships better than the other methods' at its layer, and than a blob in the middle?
 
-    python -m train.margins --data DIR [--model DIR] [--photos N]    # ten minutes on two cores
+    python -m train.margins --data DIR [--model DIR] [--photos N]
 
 `train.maps` chooses method and layer on a few tune lesions; this measures the choice on as many report lesions as have outlines,
 with intervals. Written into the model folder: `margins.csv`, a row for each other method and measure, and `map_curves.csv`, the mean

@@ -1,6 +1,6 @@
 """Writes a model folder's calibration, metrics.json and figures from its validation logits, and the documents from those.
 
-python -m train.report                    # model/*, model/metrics.json, model/README.md and README.md; three minutes
+python -m train.report                    # model/*, model/metrics.json, model/README.md and README.md
 python -m train.report --model runs/cnn   # one folder of your own
 """
 

@@ -1,6 +1,6 @@
 """Builds the index that similar cases are found by, and measures how similar they are.
 
-    python -m train.similar --data DIR [--model DIR]     # ten minutes at 94 px on two cores
+    python -m train.similar --data DIR [--model DIR]
 
 Writes similar.npz (`skinapp.similar.Index`), its sha256 in config.json, and similar.csv into the model folder. The index
 holds the photos of *train* lesions alone. How embeddings are projected and compared is chosen on *tune* lesions by the
