@@ -472,7 +472,7 @@ def test_start_from_nowhere_is_refused_in_one_sentence(
     assert "nowhere is no model folder" in error and "\n" not in error
 
 
-@pytest.mark.parametrize("more", [["--views", "3"], ["--resampling", "nearest"]])
+@pytest.mark.parametrize("more", [["--views", "3"], ["--resampling", "nearest"], ["--variant", "1"]])
 def test_unknown_choices_are_refused(more: list[str], dataset_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(SystemExit):
         command(dataset_folder, tmp_path / "out", *more)

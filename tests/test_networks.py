@@ -147,9 +147,8 @@ def test_picture_is_enlarged_inside_the_network() -> None:
     assert "enlarge" not in {layer.name for layer in plain.layers}
 
 
-def test_larger_variants_have_their_published_size() -> None:
-    """Published: 5.42 and 6.09 million parameters with ImageNet's classes, BatchNorm's moving statistics left out."""
-    for variant, published in ((1, 5_416_680), (2, 6_092_072)):
-        network, _ = build(EfficientNetLiteSettings(variant=variant, imagenet=False), 94)
-        trained = sum(math.prod(v.shape) for v in network.trainable_variables)
-        assert trained == published - 1281 * 1000 + 1281 * 7
+def test_the_larger_variant_has_its_published_size() -> None:
+    """6.09 million parameters with ImageNet's classes, BatchNorm's moving statistics left out."""
+    network, _ = build(EfficientNetLiteSettings(variant=2, imagenet=False), 94)
+    trained = sum(math.prod(v.shape) for v in network.trainable_variables)
+    assert trained == 6_092_072 - 1281 * 1000 + 1281 * 7

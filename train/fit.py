@@ -37,14 +37,18 @@ from train.dataset import DatasetError, load_dataset, split_lesions, write_split
 from train.dermatoscopic import fit_dermatoscopic
 from train.export import check_size, write_model
 from train.imagenet import WeightsError
-from train.networks import CnnSettings, EfficientNetLiteSettings
+from train.networks import LITE_SCALING, CnnSettings, EfficientNetLiteSettings
 from train.report import write_report
 from train.trainer import Epoch, Settings, Trainer, at_size
 from train.validation import write_validation
 from train.workers import LOST, from_configuration
 
 CHECKPOINT = "checkpoint.npz"
-CHOICES: dict[str, tuple] = {"views": (1, 2, 4, 8), "resampling": tuple(RESAMPLING)}
+CHOICES: dict[str, tuple] = {
+    "views": (1, 2, 4, 8),
+    "resampling": tuple(RESAMPLING),
+    "variant": tuple(LITE_SCALING),
+}
 NETWORKS = {"efficientnet-lite": EfficientNetLiteSettings, "cnn": CnnSettings}
 
 

