@@ -218,9 +218,9 @@ def test_each_photo_is_damaged_its_own_way(drawings: list[Image.Image]) -> None:
 
 
 ROWS = (
-    CorruptionFigures("none", 0, 12, 0.75, 0.7123, 0.9, 0.0512, 0.8),
-    CorruptionFigures("pixelate", 1, 12, 0.5, 0.4, None, 0.1, 0.7),
-    CorruptionFigures("pixelate", 2, 12, 0.25, 0.3, 0.6, 0.2, 0.6),
+    CorruptionFigures("none", 0, 12, 8, 0.75, 0.7123, 0.9, 0.0512, 0.8),
+    CorruptionFigures("pixelate", 1, 12, 8, 0.5, 0.4, None, 0.1, 0.7),
+    CorruptionFigures("pixelate", 2, 12, 8, 0.25, 0.3, 0.6, 0.2, 0.6),
 )
 
 

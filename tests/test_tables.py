@@ -51,7 +51,7 @@ def network(seed: int) -> dict:
         for kind, own in parts.items()
     }
     evaluation = asdict(evaluate.evaluate(labels, shown, lesions))
-    clean = CorruptionFigures("none", 0, 205, 0.8, 0.71, 0.95, 0.05, 0.8)
+    clean = CorruptionFigures("none", 0, 205, 1, 0.8, 0.71, 0.95, 0.05, 0.8)
     damaged = [
         replace(clean, corruption=name, strength=strength, balanced_accuracy=0.7 - strength / 20)
         for name in ("gaussian_noise", "zoom_blur")

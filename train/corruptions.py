@@ -53,13 +53,14 @@ FIGURES = "corruptions.csv"  # in the model folder
 class CorruptionFigures:
     """The figures at one corruption and strength: one line of corruptions.csv.
 
-    corruption: a key of CORRUPTIONS, or "none" with strength 0; macro_auc: None where it is undefined;
+    corruption: a key of CORRUPTIONS, or "none" with strength 0; views: mirrored and turned copies that were averaged; macro_auc: None where it is undefined;
     mean_top_probability: how sure the model is, right or wrong.
     """
 
     corruption: str
     strength: int
     photos: int
+    views: int
     accuracy: float
     balanced_accuracy: float
     macro_auc: float | None
@@ -258,6 +259,7 @@ def measure(
                 corruption=corruption,
                 strength=strength,
                 photos=len(photos),
+                views=configuration.views,
                 **figures,  # type: ignore[arg-type]  # only macro_auc can be None
                 mean_top_probability=float(shown.max(1).mean()),
             )

@@ -215,7 +215,9 @@ def corruptions(metrics: Metrics) -> str:
         if not rows:
             continue
         clean = next(row for row in rows if row["strength"] == 0)
-        title = f"{name}: balanced accuracy (clean {as_share(clean['balanced_accuracy'])}, {clean['photos']} photos)"
+        views = f"{clean['views']} view{'s' * (clean['views'] > 1)}"
+        clear = as_share(clean["balanced_accuracy"])
+        title = f"{name}: balanced accuracy (clean {clear}, {clean['photos']} photos, {views})"
         lines += [f"| {title} | 1 | 2 | 3 | 4 | 5 |", "|---|---|---|---|---|---|"]
         for corruption in dict.fromkeys(row["corruption"] for row in rows if row["strength"]):
             own = sorted((r for r in rows if r["corruption"] == corruption), key=lambda r: r["strength"])

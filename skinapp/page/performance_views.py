@@ -219,9 +219,10 @@ def corruptions_html(metrics: Metrics) -> str:
     if not drawn:
         return '<p class="waiting">Not measured for this network: python -m train.corruptions does it.</p>'
     clean = next(row for row in metrics["corruptions"] if row["strength"] == 0)
+    views = "one view of each photo" if clean["views"] == 1 else f"{clean['views']} views of each photo"
     return (
         f'<div class="small">{drawn}</div><p class="mix">Balanced accuracy against the strength of the damage, 0 to 5; dotted: '
-        f"undamaged photos, {as_share(clean['balanced_accuracy'])}. On {clean['photos']} report photos, at most 40 a class. Where a "
+        f"undamaged photos, {as_share(clean['balanced_accuracy'])}. On {clean['photos']} report photos, at most 40 a class, from {views}. Where a "
         "curve falls, so must the trust: the probabilities do not fall in step. A photo must be sharp, well lit and free of "
         "noise.</p>"
     )
