@@ -228,10 +228,10 @@ def test_table_survives_the_disk(tmp_path: Path) -> None:
     write_corruptions(tmp_path, ROWS)
     assert read_corruptions(tmp_path) == ROWS
     lines = (tmp_path / "corruptions.csv").read_text().splitlines()
-    assert (
-        lines[0] == "corruption,strength,photos,accuracy,balanced_accuracy,macro_auc,ece,mean_top_probability"
+    assert lines[0].startswith(
+        "corruption,strength,photos,views,accuracy,balanced_accuracy,macro_auc,ece,mean_top"
     )
-    assert lines[2] == "pixelate,1,12,0.5000,0.4000,,0.1000,0.7000"
+    assert lines[2] == "pixelate,1,12,8,0.5000,0.4000,,0.1000,0.7000"
 
 
 def test_no_table_is_empty_and_another_one_refused(tmp_path: Path) -> None:
