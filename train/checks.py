@@ -14,7 +14,7 @@ from PIL import Image, ImageEnhance, ImageFilter
 from skinapp.photo_checks import check_square
 from skinapp.preprocess import Frame, framed
 from train.commands import in_one_sentence
-from train.dataset import read_records, split_lesions
+from train.dataset import DatasetError, read_records, split_lesions
 
 SIDE = 256  # pixels a side of the squares that are damaged: what the blur's radius refers to
 CHECKS = ("size", "sharp", "lit", "corners", "framed")
@@ -46,6 +46,8 @@ def main(arguments: Sequence[str] | None) -> None:
     everything = read_records(options.data)
     split = split_lesions(everything)
     records = [record for record in everything if split[record.lesion_id] == "report"]
+    if not records:
+        raise DatasetError(f"{options.data} has too few lesions: none of them is left for report.")
     for record in records:
         square = framed(record.photo(), Frame()).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
         for damage, damaged in DAMAGES.items():
