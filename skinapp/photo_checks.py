@@ -112,7 +112,7 @@ def _size(side: int) -> Check:
     return _check(
         "size",
         side >= SMALL_SIDE,
-        f"Large enough: {side} pixels a side.",
+        "Large enough.",  # how large is not known of a JPEG that was decoded at half its size
         f"Small: the square has only {side} pixels a side.",
         "Choose a larger part of the photo, or take it at a higher resolution.",
     )

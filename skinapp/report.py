@@ -20,7 +20,7 @@ from skinapp.lesions import BY_CODE
 from skinapp.photo_checks import Check
 from skinapp.reading import Reading
 from skinapp.saliency import METHODS, SaliencyMap, legend_colours, overlay
-from skinapp.words import cost_sentence, percent, set_sentence, tenths
+from skinapp.words import apart, cost_sentence, percent, set_sentence
 
 SCHEMA = "skinapp-reading/1"  # of the JSON document; `reading.schema.json` describes it
 LONGEST_LABEL = 120  # characters of the case label
@@ -215,22 +215,23 @@ class _Page:
         """Malignant or premalignant against the operating point, in words, and what that point costs."""
         x, width = 128.0, RIGHT - 128
         inner, y0 = width - 8, y
-        share = reading.probability("malignant")
+        share = percent(reading.probability("malignant"))
         asked = percent(sensitivity)
         found = reading.flag("malignant", sensitivity)
         colour, words = SUBDUED, f"No operating point of {asked} sensitivity was fitted for this network."
         if found:
             point, flagged = found
             colour = AMBER if flagged else TEAL
+            share, threshold = apart(reading.probability("malignant"), point.threshold)
             verdict = "**above**" if flagged else "**below**"
             words = (
-                f"This is {verdict} the threshold of {tenths(point.threshold)}, which is set to find {asked} of "
+                f"This is {verdict} the threshold of {threshold}, which is set to find {asked} of "
                 f"malignant or premalignant lesions: the lesion is {'**flagged**' if flagged else '**not flagged**'}."
             )
             cost = cost_sentence(reading, sensitivity)
             words += f"\n\n{cost}" if cost else ""
         self._line(x + 4, y, inner, "Malignant or premalignant", 9, style="B")
-        self._line(x + 4, y + 5.6, inner, tenths(share), 16, colour, "B")
+        self._line(x + 4, y + 5.6, inner, share, 16, colour, "B")
         y = self._text(x + 4, y + 14.2, inner, words, 8)
         y = self._text(x + 4, y + 2.5, inner, f"Chosen operating point: {asked} sensitivity.", 7, SUBDUED)
         self._bar(x, y0, 0.8, y - y0, colour)

@@ -14,9 +14,11 @@ def percent(share: float) -> str:
     """`62 %`; no network is certain, so never 0 or 100."""
     if share > 0.99:
         return "over 99 %"
+    if share < 0.001:
+        return "under 0.1 %"
     if share >= 0.01:
         return f"{share:.0%}".replace("%", " %")
-    return f"{max(share, 0.001):.1%}".replace("%", " %")
+    return f"{share:.1%}".replace("%", " %")
 
 
 def as_share(value: float | None) -> str:
@@ -24,9 +26,13 @@ def as_share(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}".removeprefix("0")
 
 
-def tenths(share: float) -> str:
-    """`12.6 %`: thresholds lie so low that whole percents would hide on which side a lesion is."""
-    return percent(share) if share > 0.99 else f"{max(share, 0.001):.1%}".replace("%", " %")
+def apart(share: float, threshold: float) -> tuple[str, str]:
+    """Both as `12.6 %`, with as many decimals as tell on which side of the threshold a lesion is: thresholds lie low."""
+    for decimals in (1, 2, 3):
+        written = tuple(f"{value:.{decimals}%}".replace("%", " %") for value in (share, threshold))
+        if written[0] != written[1]:
+            break
+    return (percent(share) if share > 0.99 or share < 0.001 else written[0]), written[1]
 
 
 def set_sentence(reading: Reading) -> str:

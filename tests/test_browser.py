@@ -273,6 +273,20 @@ def test_a_bad_file_gets_one_sentence_and_the_next_photo_works(
     expect(refusal).to_have_count(0)
 
 
+def test_a_refused_photo_is_refused_again_after_others(page: Page, photo: Path, tmp_path: Path) -> None:
+    """Gradio's own decoder must not take over from ours, in no later turn."""
+    cmyk = tmp_path / "cmyk.jpg"
+    draw_lesion("nv").convert("CMYK").save(cmyk)
+    for _ in range(2):
+        choose(page, cmyk)
+        expect(page.get_by_role("alert")).to_contain_text("CMYK", timeout=PATIENCE)
+        choose(page, photo)
+        insisted(page)
+        shown_map(page)
+        page.get_by_role("button", name="New photo").click()
+        expect(page.locator("#photo")).to_be_visible(timeout=PATIENCE)
+
+
 def test_another_kind_of_file_is_read_by_our_decoder_alone(page: Page, tmp_path: Path) -> None:
     path = tmp_path / "drawn.tiff"
     draw_lesion("nv").save(path)

@@ -1,6 +1,7 @@
 """What the tab for one lesion answers where something is in its way, without a browser."""
 
 from collections.abc import Callable
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,14 @@ import gradio as gr
 import pytest
 
 from skinapp.drawings import draw_lesion
+from skinapp.lesions import BY_CODE, CODES
 from skinapp.page import examples, lesion
 from skinapp.page.engine import Engine
 from skinapp.page.frame import moved
 from skinapp.page.lesion import FORGOTTEN
 from skinapp.preprocess import Frame
 
+PHOTO, SALIENCY, CODE = 2, 12, 13  # places among the parts of the page
 Handlers = dict[str, Callable[..., list[Any]]]
 STAYS = gr.skip()
 AT_95 = 0.95
@@ -25,6 +28,11 @@ def handlers(engine: Engine) -> Handlers:
     with gr.Blocks() as page:
         lesion.add(engine, page)
     return {function.name: function.fn for function in page.fns.values() if function.fn}
+
+
+def mapped(page: list[Any]) -> list[str]:
+    """Class and method of the map."""
+    return page[CODE : CODE + 2]
 
 
 @pytest.fixture
@@ -40,12 +48,34 @@ def test_a_busy_service_leaves_the_result_and_says_so(
     model = engine.names[0]
     before = handlers["new_photo"](str(photo), model, AT_95)
     engine._inside = engine.settings.waiting
-    after = handlers["take_whole"](before[0], model, AT_95)
-    (told,) = [part for part in after if part != STAYS]
-    assert "The service is busy: try again in" in told
+    after = handlers["take_whole"](before[0], model, AT_95, *mapped(before))
+    (emptied, told) = [part for part in after if part != STAYS]
+    assert emptied is None and "The service is busy: try again in" in told
     assert before[after.index(told)] in told, "the sentence before stays below the reason"
     engine._inside = 0
-    assert handlers["take_whole"](before[0], model, AT_95)[1:] == before[1:]
+    assert handlers["take_whole"](before[0], model, AT_95, *mapped(before))[1:] == before[1:]
+
+
+def test_the_field_for_a_photo_is_never_skipped(handlers: Handlers, engine: Engine, photo: Path) -> None:
+    """Gradio builds a component that is skipped anew, for that session, and with its own decoder."""
+    whole = handlers["new_photo"](str(photo), engine.names[0], AT_95)
+    emptied = handlers["new_photo"](None, engine.names[0], AT_95)
+    assert whole[PHOTO] is emptied[PHOTO] is None
+    assert [part for part in emptied if part != STAYS] == [None]
+
+
+def test_a_chosen_class_and_method_stay_when_the_photo_is_turned(
+    handlers: Handlers, engine: Engine, photo: Path
+) -> None:
+    model = engine.names[0]
+    before = handlers["new_photo"](str(photo), model, AT_95)
+    other = next(code for code in CODES if code != before[0].reading.top.code)
+    after = handlers["turned"](before[0], model, AT_95, other, "scorecam")
+    assert mapped(after) == [other, "scorecam"] and after[0].frame.turns
+    shown = escape(BY_CODE[other].name)
+    assert f"Score-CAM for <strong>{shown}" in after[SALIENCY] or "No positive" in after[SALIENCY]
+    default = handlers["turned"](before[0], model, AT_95, before[0].reading.top.code, "gradcam")
+    assert mapped(default)[0] == default[0].reading.top.code
 
 
 def test_a_photo_that_was_deleted_can_still_be_shown_but_not_be_read_again(
@@ -55,7 +85,9 @@ def test_a_photo_that_was_deleted_can_still_be_shown_but_not_be_read_again(
     before = handlers["new_photo"](str(photo), model, AT_95)
     photo.unlink()
     assert handlers["show_all_the_same"](before[0], AT_95)[0].reading is before[0].reading
-    assert any(FORGOTTEN in str(part) for part in handlers["take_whole"](before[0], model, AT_95))
+    assert any(
+        FORGOTTEN in str(part) for part in handlers["take_whole"](before[0], model, AT_95, *mapped(before))
+    )
 
 
 @pytest.mark.parametrize(

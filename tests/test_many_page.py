@@ -336,6 +336,16 @@ def test_a_run_that_waits_for_its_turn_keeps_its_photos(
     assert again == [gr.skip()] * len(again), "a run has one turn"
 
 
+def test_labels_that_cannot_be_used_are_named_before_the_run(
+    engine: Engine, handlers: Handlers, upload: Upload, tmp_path: Path
+) -> None:
+    (tmp_path / "labels.csv").write_text("image_id,diagnosis\nphoto,nv\n")
+    _, waiting, _, evaluation, *_ = handlers["begin"](
+        [upload, Upload(tmp_path / "labels.csv", "labels.csv")], engine.names[0]
+    )
+    assert "Waiting" in waiting and "No evaluation." in evaluation
+
+
 def test_a_run_that_waits_can_be_cancelled_at_once(
     engine: Engine, handlers: Handlers, upload: Upload
 ) -> None:
@@ -351,6 +361,8 @@ def test_a_session_that_was_forgotten_is_told_so_but_a_refusal_stays(
 ) -> None:
     ((told, *_, start, _, timer),) = handlers["go_on"](None)
     assert many.FORGOTTEN in told and start.interactive and not timer.active
+    told, table = handlers["rearrange"](None, None)
+    assert many.FORGOTTEN in told and table == gr.skip(), "what is on the screen stays"
     run, refusal, *_ = handlers["begin"]([], engine.names[0])
     assert "There is no photo yet" in refusal
     (after,) = handlers["go_on"](run)

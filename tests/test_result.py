@@ -33,7 +33,7 @@ def test_probability_and_threshold_tell_on_which_side_a_lesion_is(
 ) -> None:
     (point, _) = reading.flag("malignant", sensitivity) or (None, None)
     assert point is not None
-    for aside, word in ((-0.002, "below"), (0.002, "above")):
+    for aside, word in ((-0.002, "below"), (0.002, "above"), (-0.0002, "below"), (0.0001, "above")):
         html = target_html(with_malignant(reading, point.threshold + aside), sensitivity)
         told = re.search(r"<b>([\d.]+)&nbsp;%</b>, (\w+) the threshold of ([\d.]+)&nbsp;%", html)
         assert told, html

@@ -182,6 +182,15 @@ def test_files_of_the_server_are_neither_served_nor_read(address: str, uploads: 
     link.unlink()
 
 
+def test_an_upload_that_has_gone_is_said_to_have(address: str, photo: Path) -> None:
+    client = visitor(address)
+    own = upload(client, photo)
+    Path(own).unlink()
+    for way, answer in attempts(client, file_data(own)).items():
+        assert answer.status_code == 410, way
+        assert "deleted meanwhile" in answer.json()["error"]
+
+
 def test_an_uploaded_file_is_its_uploader_s_alone(address: str, photo: Path) -> None:
     one, other, nobody = visitor(address), visitor(address), httpx.Client(base_url=address)
     path = upload(one, photo)

@@ -121,11 +121,11 @@ def add(engine: Engine, page: gr.Blocks) -> None:
             with gr.Tab("Similar cases"):
                 cases = gr.HTML(elem_id="cases")
             with gr.Tab("Take it along"):
-                label = take_along.add([state, code, method, point, opacity], seen)
+                label, taken = take_along.add([state, code, method, point, opacity], seen)
 
     intake_parts = [intake, photo, view, frame_buttons, checks]
     result_parts = [sentence, insist, numbers, bars, target]
-    map_parts = [map_column, saliency, code, method, mix, cases, label]
+    map_parts = [map_column, saliency, code, method, mix, cases, taken, label]
     everything = [state, *intake_parts, *result_parts, *map_parts]
 
     def nothing(why: str) -> list[Any]:
@@ -135,14 +135,22 @@ def add(engine: Engine, page: gr.Blocks) -> None:
             None,
             *[gr.update(visible=True), None, gr.update(value=None, visible=False), hidden, ""],
             *[why, hidden, hidden, "", ""],
-            *[hidden, "", None, None, "", "", ""],  # the next photo's label is not this one's
+            *[hidden, "", None, None, "", "", "", ""],  # the next photo's label is not this one's
         ]
 
-    def everything_of(shown: Shown, value: dict[str, Any] | None, sensitivity: float) -> list[Any]:
-        """The whole page anew for what is looked at. value: the frame view's, None where it stays."""
+    def everything_of(
+        shown: Shown,
+        value: dict[str, Any] | None,
+        sensitivity: float,
+        chosen_code: str | None = None,
+        chosen_method: str | None = None,
+    ) -> list[Any]:
+        """The whole page anew for what is looked at. value: the frame view's, None where it stays; chosen: what the map is
+        of, by default of the most probable class by the model's own method."""
         reading = shown.reading
         there, gone = gr.update(visible=True), gr.update(visible=False)
-        top, default = reading.top.code, reading.classifier.configuration.map_method
+        top = chosen_code or reading.top.code
+        default = chosen_method or reading.classifier.configuration.map_method
         head = [shown, gone, None, gr.update(value=value, visible=True) if value else gr.skip(), there]
         if shown.withheld:
             result, maps = [there, gone, "", ""], [gone, "", top, default, "", ""]
@@ -150,11 +158,12 @@ def add(engine: Engine, page: gr.Blocks) -> None:
             result = [gone, there, bars_html(reading), target_html(reading, sensitivity)]
             maps = [there, saliency_html(reading, top, default), top, default, mix_html(reading)]
             maps.append(similar_html(reading))
-        return [*head, checks_html(reading, shown.drawn), shown.sentence, *result, *maps, gr.skip()]
+        return [*head, checks_html(reading, shown.drawn), shown.sentence, *result, *maps, "", gr.skip()]
 
     def unchanged(shown: Shown, why: str) -> list[Any]:
         """The page as it is, with the reason why it did not change before what it says."""
-        return [refusal_html(why) + shown.sentence if part is sentence else gr.skip() for part in everything]
+        told: dict[Any, Any] = {sentence: refusal_html(why) + shown.sentence, photo: None}
+        return [told.get(part, gr.skip()) for part in everything]
 
     def read(photo: str | bytes, frame: Frame, model: str) -> tuple[Reading, dict[str, Any]]:
         return engine.read_and_show(photo, model, frame, lambda whole: frame_value(whole, frame))
@@ -168,7 +177,8 @@ def add(engine: Engine, page: gr.Blocks) -> None:
 
     def new_photo(path: str | None, model: str, sensitivity: float) -> list[Any]:
         if path is None:  # we ourselves have emptied the field, to make room for the next photo
-            return [gr.skip()] * len(everything)
+            # Not to skip the field itself: Gradio would build it anew for this session, with a decoder of its own.
+            return [None if part is photo else gr.skip() for part in everything]
         return look_at(path, model, sensitivity)
 
     def new_example(model: str, sensitivity: float, event: gr.EventData) -> list[Any]:
@@ -178,7 +188,9 @@ def add(engine: Engine, page: gr.Blocks) -> None:
         example: Example = drawn[number]
         return look_at(example.source, model, sensitivity, example.drawn)
 
-    def look_again(shown: Shown | None, frame: Frame | None, model: str, sensitivity: float) -> list[Any]:
+    def look_again(
+        shown: Shown | None, frame: Frame | None, model: str, sensitivity: float, code: str, method: str
+    ) -> list[Any]:
         if shown is None:
             return nothing(refusal_html(FORGOTTEN))
         frame = frame or shown.frame
@@ -188,25 +200,29 @@ def add(engine: Engine, page: gr.Blocks) -> None:
             return unchanged(shown, f"{error} Until then, the result before stays.")
         except PhotoError:  # it was read before, so it has been deleted
             return nothing(refusal_html(FORGOTTEN))
-        return everything_of(replace(shown, frame=frame, reading=reading), value, sensitivity)
+        # A class that the user has chosen stays; the most probable one may be another now.
+        chosen = code if code != shown.reading.top.code else None
+        return everything_of(replace(shown, frame=frame, reading=reading), value, sensitivity, chosen, method)
 
-    def frame_moved(shown: Shown | None, model: str, sensitivity: float, event: gr.EventData) -> list[Any]:
+    def frame_moved(
+        shown: Shown | None, model: str, sensitivity: float, code: str, method: str, event: gr.EventData
+    ) -> list[Any]:
         told = {name: getattr(event, name, None) for name in ("x", "y", "side")}
-        return look_again(shown, moved(shown.frame, told) if shown else None, model, sensitivity)
+        return look_again(
+            shown, moved(shown.frame, told) if shown else None, model, sensitivity, code, method
+        )
 
     def turn(quarters: int) -> Any:
-        def turned(shown: Shown | None, model: str, sensitivity: float) -> list[Any]:
-            return look_again(
-                shown, turned_frame(shown.frame, quarters) if shown else None, model, sensitivity
-            )
+        def turned(shown: Shown | None, *looking: Any) -> list[Any]:
+            return look_again(shown, turned_frame(shown.frame, quarters) if shown else None, *looking)
 
         return turned
 
-    def take_whole(shown: Shown | None, model: str, sensitivity: float) -> list[Any]:
-        return look_again(shown, Frame(shown.frame.turns) if shown else None, model, sensitivity)
+    def take_whole(shown: Shown | None, *looking: Any) -> list[Any]:
+        return look_again(shown, Frame(shown.frame.turns) if shown else None, *looking)
 
-    def other_model(shown: Shown | None, model: str, sensitivity: float) -> list[Any]:
-        return look_again(shown, None, model, sensitivity) if shown else nothing(WAITING)
+    def other_model(shown: Shown | None, *looking: Any) -> list[Any]:
+        return look_again(shown, None, *looking) if shown else nothing(WAITING)
 
     def show_all_the_same(shown: Shown | None, sensitivity: float) -> list[Any]:
         if shown is None:
@@ -218,7 +234,8 @@ def add(engine: Engine, page: gr.Blocks) -> None:
         return html if is_current(page, state, shown, request) else gr.skip()
 
     def other_point(shown: Shown | None, sensitivity: float, request: gr.Request) -> Any:
-        return unless_replaced(target_html(shown.reading, sensitivity) if shown else "", shown, request)
+        html = target_html(shown.reading, sensitivity) if shown else refusal_html(FORGOTTEN)
+        return unless_replaced(html, shown, request)
 
     def other_map(shown: Shown | None, code: str, method: str, request: gr.Request) -> Any:
         html = saliency_html(shown.reading, code, method) if shown else refusal_html(FORGOTTEN)
@@ -234,16 +251,17 @@ def add(engine: Engine, page: gr.Blocks) -> None:
     photo.change(new_photo, [photo, *looking], everything, **quiet)
     other.upload(new_photo, [other, *looking], everything, **quiet)
     sample.chosen(new_example, looking, everything, **quiet)
-    view.framed(frame_moved, [state, *looking], everything, **quiet)
-    left.click(turn(-1), [state, *looking], everything, **quiet)
-    right.click(turn(1), [state, *looking], everything, **quiet)
-    whole.click(take_whole, [state, *looking], everything, **quiet)
+    again_looking = [state, *looking, code, method]
+    view.framed(frame_moved, again_looking, everything, **quiet)
+    left.click(turn(-1), again_looking, everything, **quiet)
+    right.click(turn(1), again_looking, everything, **quiet)
+    whole.click(take_whole, again_looking, everything, **quiet)
     again.click(lambda: nothing(WAITING), None, everything, **quiet)
-    model.input(other_model, [state, *looking], everything, **quiet)
+    model.input(other_model, again_looking, everything, **quiet)
     insist.click(show_all_the_same, [state, point], everything, **quiet)
     silent = quiet | {"show_progress": "hidden"}
     point.input(other_point, [state, point], target, **silent)
-    gr.on([code.input, method.input], other_map, [state, code, method], saliency, **silent)
+    gr.on([code.input, method.input], other_map, [state, code, method], saliency, **quiet)
     opacity.input(None, opacity, None, js=SET_OPACITY)
     beside.input(None, beside, None, js=SET_VIEW)
 

@@ -286,7 +286,7 @@ table.figures td.right { font-weight: 700; }
 @media (max-width: 640px) {
   .many-scroll { max-height: 62vh; }
   table.many tbody td, table.many tbody th { padding: 5px 7px; }
-  table.many .file { max-width: 9ch; white-space: normal; overflow-wrap: anywhere; }
+  table.many .file { min-width: 9ch; max-width: 9ch; white-space: normal; overflow-wrap: anywhere; }
   table.many small.file { display: none; }
   table.figures { font-size: .76rem; }
   table.figures th, table.figures td { padding: 3px 4px; }

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,6 +75,11 @@ class Run:
 
     def agreement(self) -> Agreement | None:
         """With the dx that came along, None without. Raises LabelsError."""
+        return None if self.labels is None else agreement(self.rows, self.labels)
+
+    @cached_property
+    def labels(self) -> dict[str, str] | None:
+        """The dx that came along, None without. Raises LabelsError."""
         if not self.uploads.tables:
             return None
         if len(self.uploads.tables) > 1:
@@ -82,8 +88,7 @@ class Run:
             content = self.uploads.tables[0].content()
         except PhotoError as error:
             raise LabelsError(str(error)) from None
-        labels = read_labels(content if isinstance(content, bytes) else content.read_bytes())
-        return agreement(self.rows, labels)
+        return read_labels(content if isinstance(content, bytes) else content.read_bytes())
 
     def as_json(self, classifier: Classifier) -> dict[str, Any]:
         """The document of `rows`, and with a CSV among the files {evaluation: figures or {error}}."""
@@ -125,8 +130,8 @@ def add(engine: Engine) -> None:
                     "Download JSON", size="sm", min_width=80, visible=False, elem_id="many-json"
                 )
             gr.HTML(
-                f'<p class="mix">Up to {MOST_FILES:,} photos at once. Add a CSV with the columns image_id and dx to measure '
-                "the network on them. Photos and table go nowhere else and are deleted within ten minutes of their last "
+                f'<p class="mix">Up to {MOST_FILES:,} photos at once. A ZIP keeps the names of its folders, a chosen folder '
+                "only those of its files. Add a CSV with the columns image_id and dx to measure the network on them. Photos and table go nowhere else and are deleted within ten minutes of their last "
                 "use: download what you want to keep.</p>"
             )
         with gr.Column(scale=13, min_width=320):
@@ -152,7 +157,9 @@ def add(engine: Engine) -> None:
             return [nothing, refusal_html(str(error)), *_idle()]
         if not found.photos:
             return [nothing, refusal_html("There is no photo yet: choose some, a folder or a ZIP."), *_idle()]
-        return [Run(found, model), _waiting("Waiting for the network."), EMPTY, "", *_buttons(running=True)]
+        run = Run(found, model)
+        said = _waiting("Waiting for the network.")
+        return [run, said, EMPTY, _fault(run), *_buttons(running=True)]
 
     def go_on(run: Run | None) -> Iterator[list[Any]]:
         if run is None:
@@ -199,12 +206,12 @@ def add(engine: Engine) -> None:
         if run is not None:
             run.uploads.keep()
 
-    def rearrange(run: Run | None, event: gr.EventData) -> Any:
-        if run is None:
-            return EMPTY
+    def rearrange(run: Run | None, event: gr.EventData) -> list[Any]:
+        if run is None:  # what is on the screen is all that is left
+            return [refusal_html(FORGOTTEN), gr.skip()]
         told = event._data or {}
         run.order = run.order.after(str(told.get("sort", "")), told.get("page"))
-        return _table(run)
+        return [gr.skip(), _table(run)]
 
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     folder.upload(add_folder, [folder, files], files, **quiet)
@@ -213,7 +220,7 @@ def add(engine: Engine) -> None:
     )
     cancel.click(stop, state, outputs, queue=False, **quiet)
     waiting.tick(still_wanted, state, None, queue=False, **quiet)
-    table.arranged(rearrange, state, table, trigger_mode="always_last", **quiet)
+    table.arranged(rearrange, state, [progress, table], trigger_mode="always_last", **quiet)
 
 
 def _thumbnail(result: Reading | str) -> str:
@@ -258,8 +265,21 @@ def _evaluated(run: Run) -> str:
     try:
         found = run.agreement()
     except LabelsError as error:
-        return refusal_html(f"No evaluation. {error}")
+        return _no_evaluation(error)
     return agreement_html(found) if found else ""
+
+
+def _fault(run: Run) -> str:
+    """What is wrong with the labels, told before the run and not after its minutes; empty where nothing is."""
+    try:
+        _ = run.labels
+    except LabelsError as error:
+        return _no_evaluation(error)
+    return ""
+
+
+def _no_evaluation(error: LabelsError) -> str:
+    return refusal_html(f"No evaluation. {error}")
 
 
 def _waiting(sentence: str) -> str:

@@ -103,9 +103,11 @@ def add(engine: Engine) -> None:
         gr.on([tab.select, model.input], lambda name, show=show: view(show, name), model, place, **quiet)
     model.input(overview, model, first, **quiet)
     gr.on([points.select, model.input], lambda name: view(operating_html, name), model, drawing, **quiet)
-    gr.on(
-        [points.select, model.input, percent.change], explorer, [model, percent], costs, queue=False, **quiet
-    )
+    low, high = percent.minimum, percent.maximum
+    # While 97 is typed there stands 9, or nothing: Gradio would answer that with an error.
+    within = f"(name, percent) => [name, Math.min(Math.max(Number(percent) || {START}, {low}), {high})]"
+    changed = [points.select, model.input, percent.change]
+    gr.on(changed, explorer, [model, percent], costs, js=within, queue=False, **quiet)
     _add_endpoints(engine, read)
 
 

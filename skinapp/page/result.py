@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from skinapp.lesions import BY_CODE
-from skinapp.words import cost_sentence, percent, set_sentence, tenths
+from skinapp.words import apart, cost_sentence, percent, set_sentence
 
 if TYPE_CHECKING:
     from skinapp.reading import Reading
@@ -69,9 +69,10 @@ def target_html(reading: Reading, sensitivity: float) -> str:
         return ""
     point, flagged = found
     word, colour = ("above", "flagged") if flagged else ("below", "clear")
+    share, threshold = apart(reading.probability("malignant"), point.threshold)
     return _unbroken(
-        f'<p class="held target {colour}">Malignant or premalignant: <b>{tenths(reading.probability("malignant"))}</b>, '
-        f"{word} the threshold of {tenths(point.threshold)}.<small>{cost_sentence(reading, sensitivity)}</small></p>"
+        f'<p class="held target {colour}">Malignant or premalignant: <b>{share}</b>, '
+        f"{word} the threshold of {threshold}.<small>{cost_sentence(reading, sensitivity)}</small></p>"
     )
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from skinapp.reading import Reading
 
 KNOWN_BY = {
-    "histo": "histopathology",
+    "histo": "histology",
     "follow_up": "follow-up",
     "confocal": "confocal microscopy",
 }

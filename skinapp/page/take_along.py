@@ -29,8 +29,10 @@ SAVE = """(file) => {
 }"""
 
 
-def add(inputs: list[Any], seen: Callable[..., tuple[Reading, str, str, float, float] | None]) -> gr.Textbox:
-    """Add label and buttons, and return the label. seen(*inputs): reading, class, method, sensitivity and opacity in
+def add(
+    inputs: list[Any], seen: Callable[..., tuple[Reading, str, str, float, float] | None]
+) -> tuple[gr.Textbox, gr.HTML]:
+    """Add label and buttons. Returns the label, and what is said of the last file. seen(*inputs): reading, class, method, sensitivity and opacity in
     percent, or None."""
     label = gr.Textbox(label="Case label (optional)", info=LABEL_HELP, max_length=120, max_lines=1)
     with gr.Row():
@@ -67,9 +69,9 @@ def add(inputs: list[Any], seen: Callable[..., tuple[Reading, str, str, float, f
             [label, *inputs],
             [carrier, said],
             api_visibility="private",
-            show_progress="hidden",
+            show_progress="minimal",
         ).then(None, carrier, None, js=SAVE)
-    return label
+    return label, said
 
 
 def _pdf(label: str, reading: Reading, code: str, method: str, sensitivity: float, opacity: float) -> bytes:

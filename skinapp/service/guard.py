@@ -205,6 +205,8 @@ class Guard:
         match value:
             case {"path": str(path)}:
                 if not self.ledger.may_see(path, owner):
+                    if self.ledger.is_gone(path):
+                        raise Refusal(410, "These photos have been deleted meanwhile: choose them again.")
                     raise Refusal(403, "Send photos as uploads: no address and no other file is read.")
                 if "url" in value:
                     value["url"] = None

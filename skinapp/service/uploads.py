@@ -68,6 +68,11 @@ class Ledger:
         except (OSError, ValueError):
             return False
 
+    def is_gone(self, path: str) -> bool:
+        """Whether a path names a place in the folder at which nothing lies. Of other places nothing is told."""
+        place = os.path.normpath(path)
+        return place.startswith(f"{self.folder}{os.sep}") and not os.path.lexists(place)
+
     def may_use(self, session: str, owner: str) -> bool:
         """Whether a session is the owner's, or nobody's yet: then it is the owner's from now on."""
         with self._guard:
