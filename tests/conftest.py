@@ -31,13 +31,7 @@ MOST_FILES = 3200  # what the app is told to take at once
 
 
 # Few tests each, but of minutes: last in line, as pytest-xdist has files of few tests, one worker would wait for them.
-LONGEST = {
-    f"test_{name}"
-    for name in (
-        *("archive", "load", "workers", "accessibility", "fit", "maps"),
-        *("browser", "many_page", "security", "service", "performance_page"),
-    )
-}
+LONGEST = {"test_archive", "test_load", "test_workers", "test_accessibility", "test_fit", "test_maps"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

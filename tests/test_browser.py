@@ -230,7 +230,9 @@ def test_a_slow_map_does_not_arrive_beside_the_next_result(page: Page) -> None:
     expect(page.locator(picture).first).not_to_have_attribute("src", upright or "", timeout=PATIENCE)
     page.get_by_label("Class to explain").click()
     page.get_by_role("option", name=re.compile("Basal cell")).click()  # waits until the first map is through
-    expect(page.locator("#saliency figcaption")).to_contain_text("LayerCAM for Basal cell", timeout=PATIENCE)
+    expect(page.locator("#saliency figcaption")).to_contain_text(
+        "SmoothGrad for Basal cell", timeout=PATIENCE
+    )
     shown = page.evaluate("window.shown")
     turned = next(number for number, src in enumerate(shown) if src not in (upright, None))
     assert upright not in shown[turned:]
@@ -318,6 +320,28 @@ def test_a_pasted_photo_is_read(chromium: Browser, address: str) -> None:
     insisted(page)
     shown_map(page)
     context.close()
+
+
+@pytest.mark.parametrize("way", ["paste", "drop"])
+def test_a_photo_that_comes_to_no_field_is_read(page: Page, photo: Path, way: str) -> None:
+    """By Ctrl+V, or dropped beside the field: first on the empty page, then while another photo is looked at."""
+    content = list(photo.read_bytes())
+    seen = ""
+    for _ in range(2):
+        page.evaluate(
+            """([way, bytes]) => {
+                const files = new DataTransfer();
+                files.items.add(new File([new Uint8Array(bytes)], 'photo.jpg', { type: 'image/jpeg' }));
+                const rest = { bubbles: true, cancelable: true };
+                document.querySelector('#result-column').dispatchEvent(way == 'paste'
+                    ? new ClipboardEvent('paste', { clipboardData: files, ...rest })
+                    : new DragEvent('drop', { dataTransfer: files, ...rest }));
+            }""",
+            [way, content],
+        )
+        insisted(page)
+        seen = shown_map(page)
+    assert seen
 
 
 def test_a_photo_from_the_camera_is_read(chromium: Browser, address: str) -> None:

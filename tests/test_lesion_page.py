@@ -58,10 +58,12 @@ def test_a_busy_service_leaves_the_result_and_says_so(
 
 def test_the_field_for_a_photo_is_never_skipped(handlers: Handlers, engine: Engine, photo: Path) -> None:
     """Gradio builds a component that is skipped anew, for that session, and with its own decoder."""
-    whole = handlers["new_photo"](str(photo), engine.names[0], AT_95)
-    emptied = handlers["new_photo"](None, engine.names[0], AT_95)
-    assert whole[PHOTO] is emptied[PHOTO] is None
-    assert [part for part in emptied if part != STAYS] == [None]
+    model = engine.names[0]
+    whole = handlers["new_photo"](str(photo), model, AT_95)
+    broken = handlers["new_photo"](__file__, model, AT_95)
+    turned = handlers["turned"](whole[0], model, AT_95, *mapped(whole))
+    insisted = handlers["show_all_the_same"](whole[0], AT_95)
+    assert [page[PHOTO] for page in (whole, broken, turned, insisted)] == [None] * 4
 
 
 def test_a_chosen_class_and_method_stay_when_the_photo_is_turned(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -38,6 +39,7 @@ POINTS = [(f"{sensitivity:.0%}".replace("%", " %"), sensitivity) for sensitivity
 # Photo and map are two pictures in the browser, so neither of these needs the server, let alone the network.
 SET_OPACITY = "(percent) => document.documentElement.style.setProperty('--heat-opacity', percent / 100)"
 SET_VIEW = "(beside) => document.documentElement.style.setProperty('--bare', beside ? 'block' : 'none')"
+INTAKE = Path(__file__).with_name("intake.js")
 FORGOTTEN = "This photo has been forgotten meanwhile: load it again."
 
 
@@ -82,7 +84,9 @@ def add(engine: Engine, page: gr.Blocks) -> None:
                 left = gr.Button("↺ Left", size="sm", min_width=60)
                 right = gr.Button("↻ Right", size="sm", min_width=60)
                 whole = gr.Button("Whole", size="sm", min_width=60)
-                again = gr.Button("New photo", size="sm", variant="primary", min_width=80)
+                again = gr.Button(
+                    "New photo", size="sm", variant="primary", min_width=80, elem_id="new-photo"
+                )
             checks = gr.HTML(elem_id="checks")
             model = gr.Dropdown(
                 engine.choices, value=engine.names[0], label="Network", visible=len(engine.choices) > 1
@@ -90,7 +94,8 @@ def add(engine: Engine, page: gr.Blocks) -> None:
             mix = gr.HTML(elem_id="mix")
             gr.HTML(
                 '<p class="mix">One lesion, in the middle, sharp; the square is what the network sees. The photo goes '
-                "nowhere else than to this server, and is deleted there within ten minutes of its last use.</p>"
+                "nowhere else than to this server, and is deleted there within ten minutes of its last use.</p>",
+                js_on_load=INTAKE.read_text(encoding="utf-8"),
             )
         with gr.Column(scale=6, min_width=320, elem_id="result-column"):
             sentence = gr.HTML(WAITING, elem_id="sentence")
@@ -162,6 +167,7 @@ def add(engine: Engine, page: gr.Blocks) -> None:
 
     def unchanged(shown: Shown, why: str) -> list[Any]:
         """The page as it is, with the reason why it did not change before what it says."""
+        # The field is not skipped: Gradio would build it anew for this session, with a decoder of its own.
         told: dict[Any, Any] = {sentence: refusal_html(why) + shown.sentence, photo: None}
         return [told.get(part, gr.skip()) for part in everything]
 
@@ -176,10 +182,7 @@ def add(engine: Engine, page: gr.Blocks) -> None:
         return everything_of(Shown(photo, Frame(), reading, drawn), value, sensitivity)
 
     def new_photo(path: str | None, model: str, sensitivity: float) -> list[Any]:
-        if path is None:  # we ourselves have emptied the field, to make room for the next photo
-            # Not to skip the field itself: Gradio would build it anew for this session, with a decoder of its own.
-            return [None if part is photo else gr.skip() for part in everything]
-        return look_at(path, model, sensitivity)
+        return look_at(path, model, sensitivity) if path else nothing(WAITING)
 
     def new_example(model: str, sensitivity: float, event: gr.EventData) -> list[Any]:
         number = getattr(event, "number", None)
@@ -248,7 +251,7 @@ def add(engine: Engine, page: gr.Blocks) -> None:
         "trigger_mode": "always_last",
     }
     looking = [model, point]
-    photo.change(new_photo, [photo, *looking], everything, **quiet)
+    photo.upload(new_photo, [photo, *looking], everything, **quiet)
     other.upload(new_photo, [other, *looking], everything, **quiet)
     sample.chosen(new_example, looking, everything, **quiet)
     again_looking = [state, *looking, code, method]

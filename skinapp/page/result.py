@@ -97,14 +97,16 @@ def bars_html(reading: Reading) -> str:
 
 
 def mix_html(reading: Reading) -> str:
-    """Which class mix the probabilities presume, and which network gave them."""
-    mix = reading.classifier.configuration.presumed_mix
+    """Which class mix the probabilities presume, of how many views they are, and which network gave them."""
+    mix, views = reading.classifier.configuration.presumed_mix, reading.classifier.configuration.views
+    averaged = f"They average {views} turned and mirrored copies; the map is of the photo as it stands. "
     shares = ", ".join(
         f"{code} {round(100 * share)} %" for code, share in sorted(mix.items(), key=lambda m: -m[1])
     )
     return (
         f'<details class="mix"><summary>What the probabilities presume</summary>This mix of lesions: {shares}. Where yours '
-        f"differs, so do they. Anything that is none of the seven classes is forced into one of them. Network: "
+        f"differs, so do they. Anything that is none of the seven classes is forced into one of them. "
+        f"{averaged if views > 1 else ''}Network: "
         f"{escape(reading.classifier.title)}, sha256 {reading.classifier.sha256[:12]}.</details>"
     )
 

@@ -40,21 +40,11 @@ def saliency_html(reading: Reading, code: str, method: str) -> str:
         f'<figure class="saliency"><div class="stacks"><div class="stack bare">{square}</div>'
         f'<div class="stack">{square}<img class="heat" src="{heated}" alt="{escape(described)}"></div></div>'
         f"<figcaption>{METHODS[method]} for <strong>{escape(lesion.name)}</strong>: where the network found its "
-        f"evidence, relative to the strongest place in this photo. {_seen(reading)}It shows neither why nor how sure the network is."
+        "evidence, relative to the strongest place in this photo. It shows neither why nor how sure the network is."
         f'<div class="scale" role="img" aria-label="Colour scale from no to strongest evidence" '
         f'style="background:linear-gradient(90deg,{",".join(legend_colours())})"></div>'
         '<div class="ends"><span>none (clear)</span><span>some</span><span>strongest</span></div>'
         f"{trust_html(reading, method)}</figcaption></figure>"
-    )
-
-
-def _seen(reading: Reading) -> str:
-    """Why a map turns with the photo where the probabilities hardly change."""
-    views = reading.classifier.configuration.views
-    return (
-        f"The map is of the photo as it stands, the probabilities average {views} turned and mirrored copies. "
-        if views > 1
-        else ""
     )
 
 
