@@ -24,10 +24,10 @@ def end(status: int = 0) -> None:
 for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, lambda *_: end())
 
-from skinapp.models import ModelError
+from skinapp.network.folders import ModelError
 from skinapp.page import build, launch
-from skinapp.page.engine import Engine
 from skinapp.service import logs
+from skinapp.service.engine import Engine
 from skinapp.service.settings import SettingError, Settings
 
 if __name__ == "__main__":

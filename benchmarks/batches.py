@@ -10,8 +10,8 @@ import numpy as np
 
 from benchmarks.photo import bare_network
 from benchmarks.table import Line, command, compared
-from skinapp.classifier import load
-from skinapp.models import default_model
+from skinapp.network.classifier import load
+from skinapp.network.folders import default_model
 
 COUNTS = (1, 4, 16, 64, 256)
 PHOTOS = 128  # in all rounds together, but three rounds at least

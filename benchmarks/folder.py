@@ -16,10 +16,10 @@ from PIL import Image
 from benchmarks.photo import bare_network
 from benchmarks.table import Line, command, compared
 from skinapp.batch import read_many
-from skinapp.classifier import BATCH, load
-from skinapp.models import default_model
-from skinapp.rows import Row
-from skinapp.sources import gather
+from skinapp.network.classifier import BATCH, load
+from skinapp.network.folders import default_model
+from skinapp.output.rows import Row
+from skinapp.photo.sources import gather
 
 SIZE = (600, 450)  # as the photos of HAM10000
 COUNTS = (1, 16, 64, 256)

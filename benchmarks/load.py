@@ -144,8 +144,8 @@ def drawn_photos() -> list[bytes]:
 def bare_rate(seconds: float = BARE_SECONDS) -> float:
     """Photos a second through the bare network of the default model, one at a time, from pixels to logits."""
     from benchmarks.photo import bare_network
-    from skinapp.classifier import load
-    from skinapp.models import default_model
+    from skinapp.network.classifier import load
+    from skinapp.network.folders import default_model
 
     bare = bare_network(load(default_model()))
     for _ in range(5):

@@ -12,12 +12,12 @@ import tensorflow as tf
 from PIL import Image
 
 from benchmarks.table import Line, command, compared
-from skinapp.classifier import Classifier, load
-from skinapp.drawings import draw_lesion
-from skinapp.models import default_model
-from skinapp.preprocess import open_photo, to_input
+from skinapp.network.classifier import Classifier, load
+from skinapp.network.folders import default_model
+from skinapp.network.saliency import METHODS, explain
+from skinapp.photo.drawings import draw_lesion
+from skinapp.photo.preprocess import open_photo, to_input
 from skinapp.reading import read
-from skinapp.saliency import METHODS, explain
 
 ROUNDS = 40
 SIZES = ((640, 480), (2048, 1536), (4000, 3000), (8000, 6000))  # 0.3, 3, 12 and 48 megapixels

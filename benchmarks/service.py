@@ -12,8 +12,8 @@ from pathlib import Path
 from benchmarks.load import classify, connect, drawn_photos, metric
 from benchmarks.photo import bare_network
 from benchmarks.table import Line, command
-from skinapp.classifier import load
-from skinapp.models import default_model
+from skinapp.network.classifier import load
+from skinapp.network.folders import default_model
 from tests.serving import running_process, wait_until_ready
 
 ROUNDS = 100

@@ -22,8 +22,8 @@ REQUESTS = 256  # from 32 users, for the memory under load
 GRADIO = "import gradio"
 BARE = """
 import numpy as np
-from skinapp.classifier import load
-from skinapp.models import default_model
+from skinapp.network.classifier import load
+from skinapp.network.folders import default_model
 classifier = load(default_model())
 size = classifier.configuration.input_size
 classifier.forward(np.zeros((1, size, size, 3), np.float32))[1].numpy()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skinapp.models import ModelError, default_model, title
+from skinapp.network.folders import ModelError, default_model, title
 
 WARM_UP = 2  # calls that do not count: the first ones trace
 

@@ -7,10 +7,10 @@ import sys
 import time
 from collections.abc import Callable
 
-from skinapp.preprocess import to_pixels
+from skinapp.photo.preprocess import to_pixels
 from train.dataset import load_dataset, split_lesions
 from train.fit import parser, settings_from
-from train.trainer import Trainer, at_size
+from train.network.trainer import Trainer, at_size
 
 STEPS = 20
 ROUNDS = 3  # in turns, because the machine's speed drifts

@@ -12,10 +12,10 @@ from pathlib import Path
 from skinapp import NOTICE
 from skinapp.decision import SENSITIVITIES
 from skinapp.lesions import CODES
-from skinapp.models import ModelError, default_model, model_folder
-from skinapp.photo_files import READ_KINDS_IN_WORDS
-from skinapp.rows import CsvTable, Row
-from skinapp.sources import Source, gather
+from skinapp.network.folders import ModelError, default_model, model_folder
+from skinapp.output.rows import CsvTable, Row
+from skinapp.photo.files import READ_KINDS_IN_WORDS
+from skinapp.photo.sources import Source, gather
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,9 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from skinapp.batch import (
                 read_many,
             )  # here, so that --help and a wrong option answer without TensorFlow
-            from skinapp.classifier import load
-            from skinapp.report import pdf
-            from skinapp.saliency import overlay
+            from skinapp.network.classifier import load
+            from skinapp.network.saliency import overlay
+            from skinapp.output.report import pdf
 
             classifier = load(folder)
         except (ModelError, OSError) as error:

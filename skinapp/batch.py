@@ -10,10 +10,10 @@ from itertools import islice
 
 import numpy as np
 
-from skinapp.classifier import BATCH, Classifier
-from skinapp.preprocess import PhotoError, open_photo
+from skinapp.network.classifier import BATCH, Classifier
+from skinapp.photo.preprocess import PhotoError, open_photo
+from skinapp.photo.sources import Source
 from skinapp.reading import Prepared, Reading, prepare, reading_of
-from skinapp.sources import Source
 
 AHEAD = 2 * BATCH  # photos decoded or being decoded: one batch waits while another is in the network
 THREADS = min(8, os.cpu_count() or 1)  # a large photo takes 150 MB while it is decoded

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from skinapp.lesions import BY_CODE, CODES
-from skinapp.rows import Row
+from skinapp.output.rows import Row
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".dcm")
 NAMES = ("image_id", "image", "file", "filename", "file_name", "name")  # columns that may name the photo
@@ -25,7 +25,7 @@ class LabelsError(ValueError):
 @dataclass(frozen=True)
 class Agreement:
     """Figures of a batch whose dx is known. n: photos with a dx; unlabelled: photos that were read but have none; unused:
-    labels that belong to no photo that was read. The rest as in `skinapp.evaluation`, plain for JSON."""
+    labels that belong to no photo that was read. The rest as in `skinapp.figures.evaluation`, plain for JSON."""
 
     n: int
     unlabelled: int
@@ -79,7 +79,7 @@ def label_of(labels: Mapping[str, str], name: str) -> str | None:
 
 def agreement(rows: Sequence[Row], labels: Mapping[str, str]) -> Agreement:
     """How well the rows agree with the labels. Raises LabelsError where no photo that was read has one."""
-    from skinapp.evaluation import (  # scikit-learn takes a second to import
+    from skinapp.figures.evaluation import (  # scikit-learn takes a second to import
         confusion_counts,
         headline,
         per_class,

@@ -8,12 +8,12 @@ import numpy as np
 from PIL import Image
 
 from skinapp import NOTICE
-from skinapp.classifier import Classifier, Prediction
 from skinapp.decision import TARGETS, OperatingPoint, conformal_set, target_probability
 from skinapp.lesions import BY_CODE, CODES, LesionClass
-from skinapp.photo_checks import Check, check_square, dermatoscopic_check
-from skinapp.preprocess import Frame, framed, open_photo, to_pixels
-from skinapp.saliency import SaliencyMap, explain
+from skinapp.network.classifier import Classifier, Prediction
+from skinapp.network.saliency import SaliencyMap, explain
+from skinapp.photo.checks import Check, check_square, dermatoscopic_check
+from skinapp.photo.preprocess import Frame, framed, open_photo, to_pixels
 
 SHOWN_SIDE = 512  # pixels a side of the square that people see; the network sees its own
 

@@ -14,17 +14,17 @@ import keras
 import numpy as np
 import pytest
 
-from skinapp import selftest
-from skinapp.classifier import FORMAT, Classifier, Configuration
 from skinapp.decision import OperatingPoint
-from skinapp.drawings import draw_lesion
 from skinapp.lesions import CODES
-from skinapp.page.engine import Engine
-from skinapp.preprocess import to_input
+from skinapp.network import known_answer
+from skinapp.network.classifier import FORMAT, Classifier, Configuration
+from skinapp.photo.drawings import draw_lesion
+from skinapp.photo.preprocess import to_input
+from skinapp.service.engine import Engine
 from tests.drawings import write_dataset
 from tests.serving import running_app
-from train.export import write_model
-from train.networks import CnnSettings, cnn
+from train.network.architectures import CnnSettings, cnn
+from train.network.export import write_model
 
 LESIONS_PER_CLASS = 9  # the fewest of which one goes to tune and one to report
 MOST_FILES = 3200  # what the app is told to take at once
@@ -58,7 +58,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     head.kernel.assign(head.kernel * 2 / logits.std(0))  # untrained logits hardly differ from photo to photo
     head.bias.assign(-2 * logits.mean(0) / logits.std(0))
     write_model(folder, network, tiny_configuration(map_layer))
-    selftest.write(Classifier(folder))
+    known_answer.write(Classifier(folder))
     return folder
 
 

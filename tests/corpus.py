@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from skinapp.preprocess import PhotoError, open_photo
+from skinapp.photo.preprocess import PhotoError, open_photo
 
 SLOW = 5.0  # seconds
 

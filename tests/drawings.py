@@ -8,8 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from skinapp.drawings import draw_lesion
 from skinapp.lesions import CODES
+from skinapp.photo.drawings import draw_lesion
 
 PLACES = ("back", "face", "trunk", "lower extremity")
 

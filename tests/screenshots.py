@@ -5,8 +5,8 @@ from pathlib import Path
 
 from playwright.sync_api import Page
 
-from skinapp.drawings import draw_lesion
 from skinapp.lesions import CODES
+from skinapp.photo.drawings import draw_lesion
 from tests.serving import ROOT, browser, running_app
 
 DOCS = ROOT / "docs"

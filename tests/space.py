@@ -28,7 +28,7 @@ import httpx
 import yaml
 from gradio_client import Client, handle_file
 
-from skinapp.drawings import draw_lesion
+from skinapp.photo.drawings import draw_lesion
 from tests.serving import ROOT, free_port
 
 # https://huggingface.co/docs/hub/spaces-config-reference, and the license that the hub shows

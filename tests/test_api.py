@@ -18,16 +18,16 @@ from jsonschema import Draft202012Validator
 from PIL import Image
 from pypdf import PdfReader
 
-from skinapp.classifier import load
-from skinapp.drawings import draw_lesion
 from skinapp.lesions import CODES
-from skinapp.models import default_model
+from skinapp.network.classifier import load
+from skinapp.network.folders import default_model
+from skinapp.network.saliency import overlay
+from skinapp.photo.drawings import draw_lesion
 from skinapp.reading import read
-from skinapp.saliency import overlay
 from tests.serving import ROOT
 
-SCHEMA = json.loads((ROOT / "skinapp" / "reading.schema.json").read_text(encoding="utf-8"))
-from skinapp.similar import nearest
+SCHEMA = json.loads((ROOT / "skinapp" / "output" / "reading.schema.json").read_text(encoding="utf-8"))
+from skinapp.network.case_index import nearest
 
 
 @pytest.fixture(scope="module")

@@ -8,14 +8,14 @@ from datetime import datetime, timedelta
 import gradio as gr
 from gradio.state_holder import StateHolder
 
-from skinapp.page.memory import forget
+from skinapp.page.fence.memory import forget
 from tests.serving import ROOT
 
 
 def test_the_page_is_built_without_what_only_answers_need() -> None:
     program = (
         "import sys; from gradio.utils import MatplotlibBackendMananger\n"
-        "from skinapp.page import build; from skinapp.page.engine import Engine; build(Engine())\n"
+        "from skinapp.page import build; from skinapp.service.engine import Engine; build(Engine())\n"
         "loaded = [name for name in ('tensorflow', 'scipy', 'sklearn', 'matplotlib', 'pydicom') if name in sys.modules]\n"
         "with MatplotlibBackendMananger():\n"  # what each event does, maybe while a thread imports pyplot
         "    print(loaded, 'matplotlib.pyplot' in sys.modules)"

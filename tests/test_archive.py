@@ -27,11 +27,11 @@ from skinapp.archive.photos import Opener, Photo, list_photos
 from skinapp.archive.results import JOB, SCHEMA, SCORED, Job, Results
 from skinapp.archive.workers import Attempts, Scorer, answer, score, share
 from skinapp.batch import read_many
-from skinapp.classifier import load
 from skinapp.lesions import CODES
-from skinapp.rows import Row
+from skinapp.network.classifier import load
+from skinapp.output.rows import Row
+from skinapp.photo.sources import Source, gather
 from skinapp.service.uploads import PrivateFolder
-from skinapp.sources import Source, gather
 from tests.drawings import write_photos
 from tests.serving import ROOT
 
@@ -225,9 +225,9 @@ def test_an_interrupted_command_says_so_and_goes_on(
 
 def test_what_a_worker_said_is_found_in_what_ray_says() -> None:
     said = """The actor died because of an error raised in its creation task, \x1b[36mray::_MapWorker.__init__()\x1b[39m
-  File "/work/skinapp/classifier.py", line 79, in read
+  File "/work/skinapp/network/classifier.py", line 79, in read
     raise ModelError(f"{path} and this version of skinapp disagree about {', '.join(sorted(missing))}.")
-skinapp.models.ModelError: config.json and this version of skinapp disagree about tau.
+skinapp.network.folders.ModelError: config.json and this version of skinapp disagree about tau.
 
 ray.exceptions.UserCodeException: UDF failed to process a data block.
 Failed to apply UDF transform after 1/1 attempts (total backoff 0.0s).

@@ -16,7 +16,7 @@ import pytest
 from skinapp.archive import ArchiveError, photos
 from skinapp.archive.photos import Opener, Photo, absolute, list_photos
 from skinapp.lesions import CODES
-from skinapp.preprocess import PhotoError
+from skinapp.photo.preprocess import PhotoError
 from tests.drawings import jpeg, write_photos
 
 
@@ -75,7 +75,7 @@ def test_a_name_that_is_no_text_is_a_row_all_the_same(tmp_path: Path) -> None:
 
 
 def test_a_zip_however_many_photos_it_holds(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("skinapp.sources.MOST_FILES", 1)
+    monkeypatch.setattr("skinapp.photo.sources.MOST_FILES", 1)
     path = packed(folder)
     contents = {name: (folder / name).read_bytes() for name in ("a/c.jpg", "b.jpg")}
     assert found(path) == {f"photos.zip/{name}": data for name, data in contents.items()}

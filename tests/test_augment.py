@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from skinapp.drawings import draw_lesion
 from skinapp.lesions import CODES
-from skinapp.preprocess import to_pixels
-from train.augment import (
+from skinapp.photo.drawings import draw_lesion
+from skinapp.photo.preprocess import to_pixels
+from train.network.augment import (
     Augmentation,
     augment,
     coarsened,

@@ -16,12 +16,12 @@ from PIL import Image
 from skinapp import batch
 from skinapp.__main__ import main
 from skinapp.batch import AHEAD, read_many
-from skinapp.classifier import BATCH, Classifier, load
 from skinapp.lesions import CODES
-from skinapp.models import default_model
+from skinapp.network.classifier import BATCH, Classifier, load
+from skinapp.network.folders import default_model
+from skinapp.output.rows import COLUMNS, CsvTable, Row
+from skinapp.photo.sources import Source, file_source
 from skinapp.reading import Reading, read
-from skinapp.rows import COLUMNS, CsvTable, Row
-from skinapp.sources import Source, file_source
 from tests.drawings import jpeg
 
 

@@ -13,7 +13,7 @@ import pytest
 from benchmarks import archive, batches, folder, photo, start
 from benchmarks.table import Line, command, compared
 from skinapp.archive.workers import BLOCK
-from skinapp.saliency_methods import METHODS
+from skinapp.network.saliency_methods import METHODS
 
 # Answers as the app does: not at once, and busy at first.
 APP = """

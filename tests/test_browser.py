@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from skinapp.drawings import draw_lesion
+from skinapp.photo.drawings import draw_lesion
 from tests.serving import browser
 
 DESKTOP = 1280, 800

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, log_loss
 
-from skinapp.classifier import Configuration, probabilities
 from skinapp.decision import SENSITIVITIES, TARGETS, conformal_set, mass_above, target_probability
-from skinapp.evaluation import expected_calibration_error
+from skinapp.figures.evaluation import expected_calibration_error
 from skinapp.lesions import CODES
-from skinapp.preprocess import to_pixels
+from skinapp.network.classifier import Configuration, probabilities
+from skinapp.photo.preprocess import to_pixels
 from tests.conftest import tiny_configuration
-from train.calibrate import (
+from train.dataset import Dataset, load_dataset, split_lesions
+from train.probabilities.calibrate import (
     COVERAGE,
     Answers,
     Calibration,
@@ -30,7 +31,6 @@ from train.calibrate import (
     fit_sets,
     fit_temperature,
 )
-from train.dataset import Dataset, load_dataset, split_lesions
 from train.validation import Photo, Validation, read_validation, write_validation
 
 PRIOR = np.array([0.03, 0.05, 0.11, 0.01, 0.11, 0.67, 0.02])  # much as in HAM10000
@@ -230,8 +230,8 @@ CONFIGURATION = replace(tiny_configuration("none"), prior=tuple(PRIOR.tolist()),
 @pytest.fixture
 def few_simulations(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests that ask who is fitted to what, not how well."""
-    monkeypatch.setattr("train.calibrate.SIMULATIONS", 20)
-    monkeypatch.setattr("train.calibrate.TAUS", np.array([0.0, 0.3, 0.6]))
+    monkeypatch.setattr("train.probabilities.calibrate.SIMULATIONS", 20)
+    monkeypatch.setattr("train.probabilities.calibrate.TAUS", np.array([0.0, 0.3, 0.6]))
 
 
 def validation_problem(number: int, seed: int = 0) -> Validation:

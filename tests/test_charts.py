@@ -8,10 +8,10 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from skinapp import charts
+from skinapp.figures.measured import Metrics
 from skinapp.lesions import CODES
-from skinapp.measured import Metrics
-from skinapp.models import MODELS
+from skinapp.network.folders import MODELS
+from skinapp.output import charts
 from skinapp.page.look import FIGURES_CSS
 
 DRAWINGS = [charts.roc, charts.precision_recall, charts.reliability, charts.operating, charts.corruptions]

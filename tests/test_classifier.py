@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from skinapp import models
-from skinapp.classifier import Classifier, Configuration, load, probabilities, views
-from skinapp.drawings import draw_lesion
 from skinapp.lesions import CODES
-from skinapp.models import ModelError, model_folders
-from skinapp.preprocess import to_input, to_pixels
+from skinapp.network import folders
+from skinapp.network.classifier import Classifier, Configuration, load, probabilities, views
+from skinapp.network.folders import ModelError, model_folders
+from skinapp.photo.drawings import draw_lesion
+from skinapp.photo.preprocess import to_input, to_pixels
 from skinapp.reading import read
 from tests.conftest import tiny_configuration
-from train.export import write_model
+from train.network.export import write_model
 
 
 @pytest.fixture
@@ -152,10 +152,10 @@ def test_a_lambda_layer_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_model_is_chosen_by_the_environment(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert next(iter(model_folders())) == models.DEFAULT_MODEL
+    assert next(iter(model_folders())) == folders.DEFAULT_MODEL
     monkeypatch.setenv("SKINAPP_MODEL", str(model_folder))
     assert next(iter(model_folders().items())) == (model_folder.name, model_folder)
-    assert models.DEFAULT_MODEL in model_folders()
+    assert folders.DEFAULT_MODEL in model_folders()
     monkeypatch.setenv("SKINAPP_MODEL", str(model_folder / "nowhere"))
     with pytest.raises(ModelError, match="SKINAPP_MODEL"):
         model_folders()

@@ -12,12 +12,12 @@ from PIL import Image
 from pypdf import PdfReader
 
 from skinapp.__main__ import main
-from skinapp.classifier import load
-from skinapp.drawings import draw_lesion
 from skinapp.lesions import CODES
-from skinapp.models import MODELS
+from skinapp.network.classifier import load
+from skinapp.network.folders import MODELS
+from skinapp.output.words import percent
+from skinapp.photo.drawings import draw_lesion
 from skinapp.reading import read
-from skinapp.words import percent
 from tests.serving import ROOT
 
 

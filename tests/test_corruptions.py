@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from skinapp.classifier import Classifier, load
-from skinapp.drawings import draw_lesion
-from skinapp.evaluation import headline
+from skinapp.figures.evaluation import headline
 from skinapp.lesions import CODES
-from skinapp.preprocess import open_photo, to_pixels
-from train import figures
+from skinapp.network.classifier import Classifier, load
+from skinapp.photo.drawings import draw_lesion
+from skinapp.photo.preprocess import open_photo, to_pixels
 from train.corruptions import (
     CONDITIONS,
     CORRUPTIONS,
@@ -28,6 +27,7 @@ from train.corruptions import (
     write_corruptions,
 )
 from train.dataset import DatasetError, Record, read_records, split_lesions
+from train.documents import figures
 
 NAMES = (
     "pixelate", "jpeg_compression", "gaussian_noise", "speckle_noise", "impulse_noise", "shot_noise",

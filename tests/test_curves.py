@@ -9,13 +9,15 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from skinapp.classifier import Configuration
 from skinapp.decision import TARGETS
 from skinapp.lesions import CODES
-from skinapp.models import default_model
+from skinapp.network.classifier import Configuration
+from skinapp.network.folders import default_model
 from tests.conftest import tiny_configuration
-from train import calibrate, curves, evaluate, figures
-from train.curves import (
+from train import evaluate
+from train.documents import figures
+from train.probabilities import calibrate, curves
+from train.probabilities.curves import (
     MOST_POINTS,
     operating_curves,
     precision_recall,

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from skinapp.lesions import CODES
-from skinapp.preprocess import to_pixels
+from skinapp.photo.preprocess import to_pixels
 from tests.drawings import read_split, write_dataset, write_labels
 from train.dataset import (
     PARTS,

@@ -6,7 +6,7 @@ import pytest
 from skinapp.decision import OperatingPoint
 from skinapp.lesions import CODES
 from train import evaluate
-from train.decisions import measure_points, measure_sets
+from train.probabilities.decisions import measure_points, measure_sets
 
 AKIEC, BCC, NV, MEL = (CODES.index(code) for code in ("akiec", "bcc", "nv", "mel"))
 

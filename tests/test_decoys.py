@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from train.decoys import DECOYS, draw_decoy, in_room_light
+from train.data.decoys import DECOYS, draw_decoy, in_room_light
 
 
 @pytest.mark.parametrize("kind", DECOYS)

@@ -12,15 +12,15 @@ import pytest
 from PIL import Image
 
 import train.dermatoscopic
-from skinapp.classifier import Classifier, Configuration, load
-from skinapp.dermatoscopic import FILE, Gaussian
-from skinapp.drawings import draw_lesion
 from skinapp.lesions import CODES
-from skinapp.models import MODELS, ModelError, default_model
-from skinapp.preprocess import open_photo, to_pixels
+from skinapp.network.classifier import Classifier, Configuration, load
+from skinapp.network.dermatoscopic import FILE, Gaussian
+from skinapp.network.folders import MODELS, ModelError, default_model
+from skinapp.photo.drawings import draw_lesion
+from skinapp.photo.preprocess import open_photo, to_pixels
 from tests.drawings import write_dataset
+from train.data.decoys import DECOYS, draw_decoy
 from train.dataset import Dataset, load_dataset, split_lesions
-from train.decoys import DECOYS, draw_decoy
 from train.dermatoscopic import (
     FIGURES,
     Passing,
@@ -34,7 +34,7 @@ from train.dermatoscopic import (
     read_dermatoscopic,
     with_rim,
 )
-from train.networks import CnnSettings, EfficientNetLiteSettings, cnn, efficientnet_lite
+from train.network.architectures import CnnSettings, EfficientNetLiteSettings, cnn, efficientnet_lite
 
 IMAGES = MODELS.parent.parent / "shared" / "data" / "ham10000" / "images"
 

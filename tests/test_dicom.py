@@ -23,9 +23,9 @@ from pydicom.uid import (
     RLELossless,
 )
 
-import skinapp.dicom as dicom_module
-from skinapp.drawings import draw_lesion
-from skinapp.preprocess import Limits, PhotoError, open_photo
+import skinapp.photo.dicom as dicom_module
+from skinapp.photo.drawings import draw_lesion
+from skinapp.photo.preprocess import Limits, PhotoError, open_photo
 
 DRAWN = draw_lesion("mel", size=(200, 150))
 PIXELS = np.asarray(DRAWN)
@@ -210,7 +210,7 @@ def test_neither_warnings_nor_logs_quote_the_header() -> None:
     assert b"SECRET" in data
     program = (
         "import logging, sys; logging.basicConfig(level=logging.DEBUG)\n"
-        "from skinapp.preprocess import open_photo\n"
+        "from skinapp.photo.preprocess import open_photo\n"
         "print(open_photo(sys.stdin.buffer.read()).size)"
     )
     run = subprocess.run(
@@ -224,7 +224,7 @@ def test_plain_photos_do_not_load_pydicom() -> None:
     file = io.BytesIO()
     DRAWN.save(file, "PNG")
     program = (
-        "import sys; from skinapp.preprocess import open_photo; open_photo(sys.stdin.buffer.read())\n"
+        "import sys; from skinapp.photo.preprocess import open_photo; open_photo(sys.stdin.buffer.read())\n"
         "print([name for name in ('pydicom', 'pillow_heif') if name in sys.modules])"
     )
     run = subprocess.run(

@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from skinapp.classifier import Configuration
-from skinapp.models import MODELS
+from skinapp.network.classifier import Configuration
+from skinapp.network.folders import MODELS
 from tests.serving import ROOT
-from train.calibrate import fit_configuration, fit_halves
 from train.corruptions import read_corruptions
 from train.dermatoscopic import read_dermatoscopic
+from train.documents.tables import with_model_index, with_tables
 from train.maps import read_maps
 from train.margins import read_margins
+from train.probabilities.calibrate import fit_configuration, fit_halves
 from train.report import as_text, measure
 from train.similar import read_similar
-from train.tables import with_model_index, with_tables
 from train.validation import read_validation
 
 DOCUMENTS = [ROOT / "README.md", MODELS / "README.md"]

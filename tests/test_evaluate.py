@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from skinapp.classifier import Classifier
-from skinapp.evaluation import HEADLINE, class_auc, expected_calibration_error, headline
+from skinapp.figures.evaluation import HEADLINE, class_auc, expected_calibration_error, headline
 from skinapp.lesions import CODES
-from skinapp.preprocess import open_photo
+from skinapp.network.classifier import Classifier
+from skinapp.photo.preprocess import open_photo
 from tests.drawings import write_labels
 from train import evaluate as module
 from train.evaluate import evaluate, intervals, main, table

@@ -13,14 +13,14 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from skinapp.drawings import draw_lesion
-from skinapp.examples import FOLDER, LIST, fetched
 from skinapp.lesions import BY_CODE, CODES
+from skinapp.photo.drawings import draw_lesion
+from skinapp.photo.examples import FOLDER, LIST, fetched
 from tests.serving import ROOT
-from train import examples
-from train.connection import DownloadError
+from train.data import examples
+from train.data.connection import DownloadError
+from train.data.examples import DIAGNOSES, download_examples
 from train.download import main
-from train.examples import DIAGNOSES, download_examples
 
 # The archive's grammar as far as it is used here (its parser: ImageMarkup/isic, isic/core/dsl.py).
 TERM = r'(\w+):(?:"([^"]+)"|(\w+))'

@@ -8,7 +8,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_sco
 
 from skinapp.lesions import CODES
 from train import evaluate
-from train.failures import GROUPINGS, SMALLEST_GROUP, GroupFigures, by_group, mistakes
+from train.probabilities.failures import GROUPINGS, SMALLEST_GROUP, GroupFigures, by_group, mistakes
 from train.validation import Photo
 
 PHOTO = Photo("image", "lesion", "nv", "tune", "histo", "50.0", "male", "back", "0.2")

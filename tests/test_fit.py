@@ -12,19 +12,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from skinapp import selftest
-from skinapp.classifier import Classifier, Configuration, load
-from skinapp.drawings import draw_lesion
 from skinapp.lesions import CODES
-from skinapp.preprocess import open_photo, to_pixels
+from skinapp.network import known_answer
+from skinapp.network.classifier import Classifier, Configuration, load
+from skinapp.photo.drawings import draw_lesion
+from skinapp.photo.preprocess import open_photo, to_pixels
 from tests.drawings import read_split, write_dataset
-from train import calibrate, dermatoscopic, evaluate
-from train.augment import Augmentation, degraded
+from train import dermatoscopic, evaluate
 from train.dataset import Dataset, DatasetError, load_dataset, split_lesions
-from train.export import write_model
 from train.fit import CHECKPOINT, main, parser, settings_from, train, uncalibrated
-from train.networks import CnnSettings, EfficientNetLiteSettings
-from train.trainer import Epoch, Settings, Trainer, at_size
+from train.network.architectures import CnnSettings, EfficientNetLiteSettings
+from train.network.augment import Augmentation, degraded
+from train.network.export import write_model
+from train.network.trainer import Epoch, Settings, Trainer, at_size
+from train.probabilities import calibrate
 from train.validation import read_validation
 
 SETTINGS = Settings(
@@ -332,7 +333,7 @@ def test_command_leaves_a_complete_model_folder(trained: Path) -> None:
 
 def test_classifier_loads_what_the_command_wrote(trained: Path) -> None:
     classifier = Classifier(trained)
-    selftest.check(classifier)
+    known_answer.check(classifier)
     answers = [classifier(draw_lesion(code, 50, (150, 112))).probabilities for code in CODES]
     np.testing.assert_allclose(np.sum(answers, axis=1), 1)
     assert np.ptp(answers, axis=0).max() > 1e-4

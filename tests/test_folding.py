@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from keras import layers
 
-from skinapp.classifier import Classifier, load
-from skinapp.drawings import draw_lesion
-from skinapp.folding import folded
 from skinapp.lesions import CODES
-from skinapp.models import default_model
-from skinapp.preprocess import to_input
+from skinapp.network.classifier import Classifier, load
+from skinapp.network.folders import default_model
+from skinapp.network.folding import folded
+from skinapp.photo.drawings import draw_lesion
+from skinapp.photo.preprocess import to_input
 
 
 def norms(network: keras.Model) -> list[str]:

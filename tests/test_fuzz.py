@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from pillow_heif import register_heif_opener
 
-from skinapp.drawings import draw_lesion
-from skinapp.preprocess import PhotoError, open_photo
+from skinapp.photo.drawings import draw_lesion
+from skinapp.photo.preprocess import PhotoError, open_photo
 from tests.test_dicom import READ
 
 CASES = int(os.environ.get("SKINAPP_FUZZ_CASES", "200"))

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 from pillow_heif import from_pillow, register_heif_opener
 
-from skinapp import photo_files
-from skinapp.drawings import draw_lesion
-from skinapp.preprocess import Limits, PhotoError, open_photo
+from skinapp.photo import files
+from skinapp.photo.drawings import draw_lesion
+from skinapp.photo.preprocess import Limits, PhotoError, open_photo
 
 register_heif_opener()  # here for writing; open_photo does it by itself for reading
 DRAWN = draw_lesion("mel", size=(200, 152))
@@ -59,7 +59,7 @@ def test_it_is_set_upright_once(orientation: int, turn: Image.Transpose) -> None
 
 
 def test_one_that_would_take_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(photo_files, "MOST_HEIC_BYTES", 2**20)
+    monkeypatch.setattr(files, "MOST_HEIC_BYTES", 2**20)
     with pytest.raises(PhotoError, match="This HEIC is larger than 1 MB"):
         open_photo(PHOTO + bytes(2**20))
 
@@ -101,7 +101,7 @@ def test_no_metadata_goes_further() -> None:
     assert photo.info == {} and not photo.getexif()
     program = (
         "import logging, sys; logging.basicConfig(level=logging.DEBUG)\n"
-        "from skinapp.preprocess import open_photo\n"
+        "from skinapp.photo.preprocess import open_photo\n"
         "print(open_photo(sys.stdin.buffer.read()).size)"
     )
     run = subprocess.run(

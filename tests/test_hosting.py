@@ -22,8 +22,8 @@ import pytest
 import yaml
 from gradio_client import Client, handle_file
 
-from skinapp.drawings import draw_lesion
-from skinapp.preprocess import MOST_BYTES
+from skinapp.photo.drawings import draw_lesion
+from skinapp.photo.preprocess import MOST_BYTES
 from tests import space
 from tests.serving import ROOT, free_port, running_process, wait_until_ready
 

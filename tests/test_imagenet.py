@@ -15,9 +15,9 @@ import keras
 import numpy as np
 import pytest
 
-from train import imagenet
-from train.imagenet import MAGIC, PROTOCOL, WeightsError, efficientnet_lite_weights, read_legacy_torch
-from train.networks import EfficientNetLiteSettings, efficientnet_lite
+from train.network import imagenet
+from train.network.architectures import EfficientNetLiteSettings, efficientnet_lite
+from train.network.imagenet import MAGIC, PROTOCOL, WeightsError, efficientnet_lite_weights, read_legacy_torch
 
 SIDE = 32
 

@@ -6,7 +6,7 @@ from sklearn import metrics
 
 from skinapp.labels import LabelsError, agreement, label_of, read_labels
 from skinapp.lesions import CODES
-from skinapp.rows import Row
+from skinapp.output.rows import Row
 
 
 def row(name: str, code: str, share: float = 0.7) -> Row:

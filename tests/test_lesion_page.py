@@ -8,13 +8,13 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from skinapp.drawings import draw_lesion
 from skinapp.lesions import BY_CODE, CODES
 from skinapp.page import examples, lesion
-from skinapp.page.engine import Engine
 from skinapp.page.frame import moved
 from skinapp.page.lesion import FORGOTTEN
-from skinapp.preprocess import Frame
+from skinapp.photo.drawings import draw_lesion
+from skinapp.photo.preprocess import Frame
+from skinapp.service.engine import Engine
 
 PHOTO, SALIENCY, CODE = 2, 12, 13  # places among the parts of the page
 Handlers = dict[str, Callable[..., list[Any]]]

@@ -16,16 +16,16 @@ import pytest
 from gradio_client import Client, handle_file
 from playwright.sync_api import Browser, Page, expect
 
-from skinapp.classifier import load
-from skinapp.drawings import draw_lesion
 from skinapp.lesions import CODES
+from skinapp.network.classifier import load
+from skinapp.output.rows import COLUMNS, Row
 from skinapp.page import many
-from skinapp.page.engine import Engine
 from skinapp.page.many import THUMBNAIL, Run
 from skinapp.page.many_table import PAGE_ROWS, Order, table_html
 from skinapp.page.uploads import Upload, Uploads
-from skinapp.rows import COLUMNS, Row
-from skinapp.sources import Source
+from skinapp.photo.drawings import draw_lesion
+from skinapp.photo.sources import Source
+from skinapp.service.engine import Engine
 from tests.conftest import MOST_FILES
 from tests.serving import browser
 

@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from skinapp.classifier import Classifier, Configuration, load
-from skinapp.drawings import draw_lesion
-from skinapp.models import default_model
-from skinapp.preprocess import centre_square, to_pixels
-from skinapp.saliency import METHODS, SaliencyMap
+from skinapp.network.classifier import Classifier, Configuration, load
+from skinapp.network.folders import default_model
+from skinapp.network.saliency import METHODS, SaliencyMap
+from skinapp.photo.drawings import draw_lesion
+from skinapp.photo.preprocess import centre_square, to_pixels
 from tests.drawings import write_dataset, write_labels
-from train import figures, margins
 from train import maps as module
+from train import margins
 from train.dataset import Dataset, DatasetError, load_dataset
+from train.documents import figures
 from train.maps import (
     CHANCE,
     GAUSSIAN,

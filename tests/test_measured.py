@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from skinapp.measured import Trust, trust
+from skinapp.figures.measured import Trust, trust
 
 MAPS = [
     {

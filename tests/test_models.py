@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from skinapp import models
-from skinapp.models import ModelError, default_model, files, model_folder, model_folders, title
+from skinapp.network import folders
+from skinapp.network.folders import ModelError, default_model, files, model_folder, model_folders, title
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("detailed", "fast"):
         write(folder / name, {"input_size": 94 if name == "fast" else 224})
     (folder / "figures").mkdir()
-    monkeypatch.setattr(models, "MODELS", folder)
+    monkeypatch.setattr(folders, "MODELS", folder)
     monkeypatch.delenv("SKINAPP_MODEL", raising=False)
     return folder
 
@@ -63,7 +63,7 @@ def test_the_user_s_own_model_takes_the_place_of_a_shipped_one_of_its_name(
 def test_the_user_s_own_model_needs_no_shipped_one(
     shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(models, "MODELS", tmp_path / "empty")
+    monkeypatch.setattr(folders, "MODELS", tmp_path / "empty")
     monkeypatch.setenv("SKINAPP_MODEL", str(shipped / "fast"))
     assert model_folders() == {"fast": shipped / "fast"}
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from skinapp.lesions import CODES
-from train.networks import CnnSettings, EfficientNetLiteSettings, build, cnn
+from train.network.architectures import CnnSettings, EfficientNetLiteSettings, build, cnn
 
 Settings = CnnSettings | EfficientNetLiteSettings
 

@@ -15,9 +15,9 @@ from gradio_client.exceptions import AppError
 from playwright.sync_api import Browser, BrowserContext, Page, Request, expect
 
 from skinapp import __version__
-from skinapp.classifier import Configuration
-from skinapp.measured import HEADLINE, Metrics, NotMeasured, headline, point_figures, read_metrics
-from skinapp.models import MODELS
+from skinapp.figures.measured import HEADLINE, Metrics, NotMeasured, headline, point_figures, read_metrics
+from skinapp.network.classifier import Configuration
+from skinapp.network.folders import MODELS
 from skinapp.page.performance_views import (
     calibration_html,
     classes_html,

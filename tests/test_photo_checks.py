@@ -7,9 +7,8 @@ import pytest
 from PIL import Image, ImageEnhance, ImageFilter
 from scipy import ndimage
 
-from skinapp.drawings import draw_lesion
 from skinapp.lesions import CODES
-from skinapp.photo_checks import (
+from skinapp.photo.checks import (
     SHARP_SIDE,
     Check,
     check_square,
@@ -17,7 +16,8 @@ from skinapp.photo_checks import (
     fine_and_coarse,
     lesion_outline,
 )
-from skinapp.preprocess import Frame, framed
+from skinapp.photo.drawings import draw_lesion
+from skinapp.photo.preprocess import Frame, framed
 from train.checks import DAMAGES
 
 

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from skinapp.classifier import Classifier
-from skinapp.drawings import draw_lesion
-from skinapp.preprocess import (
+from skinapp.network.classifier import Classifier
+from skinapp.photo.drawings import draw_lesion
+from skinapp.photo.preprocess import (
     ENOUGH,
     MOST_BYTES,
     RESAMPLING,
@@ -32,9 +32,9 @@ from skinapp.preprocess import (
 )
 from tests.conftest import tiny_configuration
 from train.dataset import load_dataset
-from train.export import write_model
-from train.networks import CnnSettings, cnn
-from train.trainer import Settings, at_size
+from train.network.architectures import CnnSettings, cnn
+from train.network.export import write_model
+from train.network.trainer import Settings, at_size
 
 DRAWN = draw_lesion("mel", size=(200, 150))
 
@@ -498,7 +498,7 @@ def test_a_tiff_whose_compression_is_slow_or_unknown_is_refused() -> None:
 
 def test_limits_are_settings() -> None:
     program = (
-        "from skinapp.preprocess import LIMITS, MOST_BYTES\nfrom skinapp.sources import MOST_ARCHIVE_BYTES, MOST_FILES\n"
+        "from skinapp.photo.preprocess import LIMITS, MOST_BYTES\nfrom skinapp.photo.sources import MOST_ARCHIVE_BYTES, MOST_FILES\n"
         "print(LIMITS.most_bytes, MOST_BYTES, LIMITS.most_pixels, MOST_FILES, MOST_ARCHIVE_BYTES)"
     )
 
@@ -659,7 +659,7 @@ def test_neither_warnings_nor_logs_quote_metadata() -> None:
     exif[0x010E] = "SECRET description"
     program = (
         "import logging, sys; logging.basicConfig(level=logging.DEBUG)\n"
-        "from skinapp.preprocess import open_photo\n"
+        "from skinapp.photo.preprocess import open_photo\n"
         "print(open_photo(sys.stdin.buffer.read()).size)"
     )
     for data in (photo_with_secrets("JPEG"), photo_with_secrets("PNG"), encoded(DRAWN, "TIFF", exif=exif)):

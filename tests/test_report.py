@@ -16,22 +16,23 @@ from jsonschema import Draft202012Validator, ValidationError
 from PIL import Image, PngImagePlugin
 from pypdf import PdfReader
 
-from skinapp import NOTICE, __version__, report
-from skinapp.classifier import Classifier, load
+from skinapp import NOTICE, __version__
 from skinapp.decision import SENSITIVITIES
-from skinapp.drawings import draw_lesion
 from skinapp.lesions import BY_CODE, CODES
-from skinapp.models import MODELS
-from skinapp.photo_checks import Check
+from skinapp.network.classifier import Classifier, load
+from skinapp.network.folders import MODELS
+from skinapp.network.saliency import METHODS, SaliencyMap, overlay
+from skinapp.output import report
+from skinapp.output.report import LONGEST_LABEL, document, pdf, png, tidy
+from skinapp.output.words import cost_sentence, percent
+from skinapp.photo.checks import Check
+from skinapp.photo.drawings import draw_lesion
 from skinapp.reading import Reading, read
-from skinapp.report import LONGEST_LABEL, document, pdf, png, tidy
-from skinapp.saliency import METHODS, SaliencyMap, overlay
-from skinapp.words import cost_sentence, percent
 from tests.serving import ROOT
 
 NOW = datetime(2026, 3, 4, 15, 6, 7, tzinfo=timezone(timedelta(hours=2)))
 SECRET = "Erika Mustermann"
-SCHEMA = json.loads((ROOT / "skinapp" / "reading.schema.json").read_text(encoding="utf-8"))
+SCHEMA = json.loads((ROOT / "skinapp" / "output" / "reading.schema.json").read_text(encoding="utf-8"))
 A4 = (595.28, 841.89)  # points
 DPI = 100
 MARGINS = (report.LEFT, report.TOP, report.RIGHT, report.BOTTOM)

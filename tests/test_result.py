@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from skinapp.classifier import load
 from skinapp.decision import SENSITIVITIES
-from skinapp.drawings import draw_lesion
 from skinapp.lesions import CODES
-from skinapp.models import MODELS
+from skinapp.network.classifier import load
+from skinapp.network.folders import MODELS
 from skinapp.page.result import sentence_html, target_html
+from skinapp.photo.drawings import draw_lesion
 from skinapp.reading import Reading, read_photo
 
 

@@ -16,12 +16,10 @@ from tf_keras_vis.saliency import Saliency
 from tf_keras_vis.scorecam import Scorecam
 from tf_keras_vis.utils.scores import CategoricalScore
 
-from skinapp.classifier import Classifier, load
-from skinapp.drawings import draw_lesion
 from skinapp.lesions import CODES
-from skinapp.models import default_model
-from skinapp.preprocess import to_input
-from skinapp.saliency import (
+from skinapp.network.classifier import Classifier, load
+from skinapp.network.folders import default_model
+from skinapp.network.saliency import (
     METHODS,
     NOISE,
     NOISY_COPIES,
@@ -32,6 +30,8 @@ from skinapp.saliency import (
     legend_colours,
     overlay,
 )
+from skinapp.photo.drawings import draw_lesion
+from skinapp.photo.preprocess import to_input
 
 GRADIENT_CAMS = {"gradcam": Gradcam, "gradcam++": GradcamPlusPlus, "layercam": Layercam}
 

@@ -30,15 +30,15 @@ from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 from uvicorn.server import ServerState
 
-from skinapp.drawings import draw_lesion
 from skinapp.page import launch
-from skinapp.page.engine import Engine
-from skinapp.page.memory import forget_old_sessions
-from skinapp.preprocess import MOST_BYTES
+from skinapp.page.fence.guard import SPARE_BYTES, Guard
+from skinapp.page.fence.memory import forget_old_sessions
+from skinapp.photo.drawings import draw_lesion
+from skinapp.photo.preprocess import MOST_BYTES
 from skinapp.service import logs, server
 from skinapp.service.access import GUESSES, Access, Bucket
 from skinapp.service.asgi import Refusal
-from skinapp.service.guard import SPARE_BYTES, Guard
+from skinapp.service.engine import Engine
 from skinapp.service.limits import Limits
 from skinapp.service.settings import SettingError, Settings
 from skinapp.service.uploads import KEPT_SECONDS, LOCK, PAUSE, Ledger, PrivateFolder

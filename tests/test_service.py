@@ -25,20 +25,20 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks import service
-from skinapp import selftest
-from skinapp.batching import Batcher
-from skinapp.classifier import Classifier, load
 from skinapp.decision import OperatingPoint
-from skinapp.drawings import draw_lesion
 from skinapp.lesions import CODES
-from skinapp.models import MODELS, ModelError, default_model
-from skinapp.page.engine import Busy, Engine
-from skinapp.preprocess import to_input, to_pixels
+from skinapp.network import known_answer
+from skinapp.network.classifier import Classifier, load
+from skinapp.network.folders import MODELS, ModelError, default_model
+from skinapp.page.fence.streams import HEARD_WITHIN, Streams
+from skinapp.photo.drawings import draw_lesion
+from skinapp.photo.preprocess import to_input, to_pixels
 from skinapp.reading import read
+from skinapp.service.batching import Batcher
+from skinapp.service.engine import Busy, Engine
 from skinapp.service.settings import Settings
-from skinapp.service.streams import HEARD_WITHIN, Streams
 from tests.serving import ROOT, free_port, running_process, wait_until_ready
-from train import known_answer
+from train import known_answer as store
 
 ANSWERS = [path.parent for path in sorted(MODELS.glob("*/config.json"))]
 
@@ -156,18 +156,18 @@ def test_health_ready_and_metrics(address: str, photos: list[Path]) -> None:
 
 @pytest.mark.parametrize("folder", ANSWERS, ids=lambda folder: folder.name)
 def test_every_shipped_model_gives_its_known_answer(folder: Path) -> None:
-    selftest.check(load(folder))
+    known_answer.check(load(folder))
 
 
 def test_another_answer_than_the_known_one_is_refused(model_folder: Path, tmp_path: Path) -> None:
     folder = tmp_path / "tiny"
     shutil.copytree(model_folder, folder)
-    path, classifier = folder / selftest.FILE, Classifier(folder)
+    path, classifier = folder / known_answer.FILE, Classifier(folder)
     path.unlink()
     with pytest.raises(ModelError, match="is missing"):
-        selftest.check(classifier)
-    assert known_answer.main(["--model", str(folder)]) == 0
-    selftest.check(classifier)
+        known_answer.check(classifier)
+    assert store.main(["--model", str(folder)]) == 0
+    known_answer.check(classifier)
     known = json.loads(path.read_text())
     for spoilt, says in [
         (known | {"logits": [x + 0.1 for x in known["logits"]]}, "otherwise"),
@@ -177,13 +177,13 @@ def test_another_answer_than_the_known_one_is_refused(model_folder: Path, tmp_pa
     ]:
         path.write_text(json.dumps(spoilt))
         with pytest.raises(ModelError, match=says):
-            selftest.check(classifier)
+            known_answer.check(classifier)
 
 
 def test_a_known_answer_of_no_model_is_one_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert known_answer.main(["--model", str(tmp_path / "nowhere")]) == 1
+    assert store.main(["--model", str(tmp_path / "nowhere")]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "nowhere" in line
 
@@ -207,10 +207,10 @@ def test_another_calibration_than_the_known_answer_s_is_refused(
     model_folder: Path, changed: dict[str, Any]
 ) -> None:
     classifier = Classifier(model_folder)
-    selftest.check(classifier)
+    known_answer.check(classifier)
     classifier.configuration = replace(classifier.configuration, **changed)
     with pytest.raises(ModelError, match=f"has another {next(iter(changed))} than") as caught:
-        selftest.check(classifier)
+        known_answer.check(classifier)
     assert "\n" not in str(caught.value)
 
 
@@ -326,7 +326,7 @@ def test_one_photo_that_fails_spoils_no_other_s_answer(
 
 
 def test_a_full_queue_says_when_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("skinapp.page.engine._load", lambda folders: time.sleep(3600))
+    monkeypatch.setattr("skinapp.service.engine._load", lambda folders: time.sleep(3600))
     engine = Engine(Settings(waiting=2))
     for _ in range(2):
         threading.Thread(target=engine.read, args=(b"x", "fast"), daemon=True).start()

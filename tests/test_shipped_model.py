@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score
 
-from skinapp.classifier import Configuration, load
 from skinapp.lesions import CODES
-from skinapp.models import MODELS
-from skinapp.preprocess import open_photo, to_pixels
+from skinapp.network.classifier import Configuration, load
+from skinapp.network.folders import MODELS
+from skinapp.photo.preprocess import open_photo, to_pixels
 from train.maps import choose, read_maps
 from train.validation import read_validation
 

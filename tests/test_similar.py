@@ -15,18 +15,18 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from skinapp.classifier import Classifier, Configuration, load, views
 from skinapp.lesions import CODES
-from skinapp.models import MODELS, ModelError, default_model
+from skinapp.network.case_index import FILE, THUMBNAIL_SIDE, Case, Index, link, nearest, thumbnail
+from skinapp.network.classifier import Classifier, Configuration, load, views
+from skinapp.network.folders import MODELS, ModelError, default_model
 from skinapp.page.similar import cases_html
-from skinapp.preprocess import to_pixels
+from skinapp.photo.preprocess import to_pixels
 from skinapp.reading import read, read_photo
-from skinapp.similar import FILE, THUMBNAIL_SIDE, Case, Index, link, nearest, thumbnail
 from tests.conftest import tiny_configuration
 from tests.drawings import draw_lesion, write_dataset
 from train import evaluate
 from train.dataset import Dataset, DatasetError, Record, load_dataset, split_lesions
-from train.export import write_model
+from train.network.export import write_model
 from train.similar import (
     FIGURES,
     LARGEST,

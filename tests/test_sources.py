@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skinapp import sources
 from skinapp.batch import read_many
-from skinapp.classifier import Classifier, load
-from skinapp.preprocess import PhotoError
+from skinapp.network.classifier import Classifier, load
+from skinapp.photo import sources
+from skinapp.photo.preprocess import PhotoError
+from skinapp.photo.sources import Source, archive_sources, gather
 from skinapp.reading import Reading, read
-from skinapp.sources import Source, archive_sources, gather
 from tests.drawings import jpeg
 
 

@@ -11,13 +11,13 @@ from skinapp.decision import SENSITIVITIES, TARGETS, OperatingPoint, conformal_s
 from skinapp.lesions import CODES
 from train import evaluate
 from train.corruptions import CorruptionFigures
-from train.decisions import measure_points, measure_sets
 from train.dermatoscopic import Passing
-from train.failures import by_group, mistakes
+from train.documents.tables import TABLES, Metrics, with_model_index, with_tables
 from train.maps import MapRow
 from train.margins import Margin
+from train.probabilities.decisions import measure_points, measure_sets
+from train.probabilities.failures import by_group, mistakes
 from train.similar import Retrieval
-from train.tables import TABLES, Metrics, with_model_index, with_tables
 from train.validation import Photo
 
 POINTS = tuple(

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from skinapp.classifier import Classifier
 from skinapp.lesions import CODES
-from skinapp.preprocess import to_pixels
+from skinapp.network.classifier import Classifier
+from skinapp.photo.preprocess import to_pixels
 from tests.drawings import write_dataset
 from train.dataset import Dataset, load_dataset, read_records, split_lesions
 from train.validation import FILE, Photo, Validation, main, mask_file, read_validation, write_validation

@@ -18,13 +18,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from skinapp.preprocess import to_pixels
+from skinapp.photo.preprocess import to_pixels
 from tests.test_fit import quicken
-from train import fit, trainer
+from train import fit
 from train.dataset import Dataset, load_dataset, split_lesions
 from train.fit import CHECKPOINT, parser, settings_from
-from train.trainer import Settings, Trainer, at_size
-from train.workers import Workers, from_configuration
+from train.network import trainer
+from train.network.trainer import Settings, Trainer, at_size
+from train.network.workers import Workers, from_configuration
 
 Parts = tuple[Dataset, Dataset]
 TIMEOUT = 240  # seconds: on a busy machine, TensorFlow alone may need a minute to load

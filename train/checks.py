@@ -11,8 +11,8 @@ from pathlib import Path
 
 from PIL import Image, ImageEnhance, ImageFilter
 
-from skinapp.photo_checks import check_square
-from skinapp.preprocess import Frame, framed
+from skinapp.photo.checks import check_square
+from skinapp.photo.preprocess import Frame, framed
 from train.commands import in_one_sentence
 from train.dataset import DatasetError, read_records, split_lesions
 

@@ -27,14 +27,14 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFont
 from scipy.signal import fftconvolve
 from tqdm import tqdm
 
-from skinapp.classifier import Classifier
-from skinapp.evaluation import headline
+from skinapp.figures.evaluation import headline
 from skinapp.lesions import CODES
-from skinapp.models import MODELS
-from skinapp.preprocess import centre_square, to_pixels
+from skinapp.network.classifier import Classifier
+from skinapp.network.folders import MODELS
+from skinapp.photo.preprocess import centre_square, to_pixels
 from train.commands import in_one_sentence
 from train.dataset import DatasetError, Record, read_records, split_lesions
-from train.measurements import read_rows, write_rows
+from train.documents.measurements import read_rows, write_rows
 
 Corruption = Callable[[Image.Image, int, np.random.Generator], Image.Image]
 Damage = Callable[[Image.Image, float, np.random.Generator], Image.Image]

@@ -21,8 +21,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from skinapp.lesions import CODES
-from skinapp.local_data import SUFFIXES, image_folders
-from skinapp.preprocess import PhotoError, open_photo
+from skinapp.photo.local_data import SUFFIXES, image_folders
+from skinapp.photo.preprocess import PhotoError, open_photo
 from train.commands import in_one_sentence
 
 PARTS = ("train", "tune", "report")

@@ -3,7 +3,7 @@
     python -m train.dermatoscopic --data DIR [--model DIR] [--layer NAME]     # five minutes at 94 px
 
 Writes dermatoscopic.npz, its threshold in config.json, and dermatoscopic.csv into the model folder. The
-Gaussian (`skinapp.dermatoscopic`) is fitted on train lesions, the threshold on tune lesions, of which it lets
+Gaussian (`skinapp.network.dermatoscopic`) is fitted on train lesions, the threshold on tune lesions, of which it lets
 98 % pass. The table says how much of what passes. It ends with each class left out of the fit: where its
 photos still pass, so will lesions of an eighth kind.
 """
@@ -25,15 +25,15 @@ from sklearn.covariance import LedoitWolf
 from sklearn.datasets import load_sample_images
 from sklearn.preprocessing import StandardScaler
 
-from skinapp.classifier import Classifier, Configuration
-from skinapp.dermatoscopic import FILE, Gaussian
 from skinapp.lesions import CODES
-from skinapp.models import default_model
-from skinapp.preprocess import centre_square, open_photo, to_pixels
+from skinapp.network.classifier import Classifier, Configuration
+from skinapp.network.dermatoscopic import FILE, Gaussian
+from skinapp.network.folders import default_model
+from skinapp.photo.preprocess import centre_square, open_photo, to_pixels
 from train.commands import in_one_sentence
+from train.data.decoys import DECOYS, draw_decoy, in_room_light
 from train.dataset import Dataset, DatasetError, load_dataset, split_lesions
-from train.decoys import DECOYS, draw_decoy, in_room_light
-from train.measurements import read_rows, write_rows
+from train.documents.measurements import read_rows, write_rows
 
 KEPT = 0.98  # of tune photos
 RIMMED = 10  # every tenth train photo is shown a second time, with a dark rim

@@ -1,7 +1,7 @@
 """Fetches HAM10000 from Harvard Dataverse: the photos and their diagnoses, checked and unpacked.
 
     python -m train.download --to DIR      # 2.8 GB; after a break the same command goes on where it stopped
-    python -m train.download --examples    # instead, one free photo a class for the page (train/examples.py)
+    python -m train.download --examples    # instead, one free photo a class for the page (train/data/examples.py)
 
 Only the three files in WANTED are asked for. The same record offers the ISIC 2018 test photos with their
 diagnoses, and masks of the lesions; those stay where they are, so that no test photo can end up in training.
@@ -24,9 +24,9 @@ from typing import Any
 import httpx
 from tqdm import tqdm
 
-from skinapp.examples import FOLDER as EXAMPLES
-from train.connection import HEADERS, RETRIES, RETRY_PAUSE, TIMEOUT, DownloadError, reason
-from train.examples import ISIC, download_examples
+from skinapp.photo.examples import FOLDER as EXAMPLES
+from train.data.connection import HEADERS, RETRIES, RETRY_PAUSE, TIMEOUT, DownloadError, reason
+from train.data.examples import ISIC, download_examples
 
 SERVER = "https://dataverse.harvard.edu"
 DOI = "doi:10.7910/DVN/DBW86T"

@@ -18,11 +18,11 @@ import numpy as np
 from sklearn.utils import resample
 from tqdm import tqdm
 
-from skinapp.classifier import Classifier
-from skinapp.evaluation import HEADLINE, ClassFigures, confusion_counts, headline, per_class
+from skinapp.figures.evaluation import HEADLINE, ClassFigures, confusion_counts, headline, per_class
 from skinapp.lesions import CODES
-from skinapp.models import default_model
-from skinapp.preprocess import to_pixels
+from skinapp.network.classifier import Classifier
+from skinapp.network.folders import default_model
+from skinapp.photo.preprocess import to_pixels
 from train.commands import in_one_sentence
 from train.dataset import Dataset, Record, load_labelled
 

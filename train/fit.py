@@ -26,22 +26,22 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if "TF_CONFIG" in os.environ e
 
 import tensorflow as tf
 
-from skinapp import selftest
-from skinapp.classifier import FORMAT, Classifier, Configuration
 from skinapp.lesions import CODES
-from skinapp.models import ModelError
-from skinapp.preprocess import RESAMPLING, to_pixels
-from train.augment import Augmentation
-from train.calibrate import COVERAGE, calibrate_model
+from skinapp.network import known_answer
+from skinapp.network.classifier import FORMAT, Classifier, Configuration
+from skinapp.network.folders import ModelError
+from skinapp.photo.preprocess import RESAMPLING, to_pixels
 from train.dataset import DatasetError, load_dataset, split_lesions, write_split
 from train.dermatoscopic import fit_dermatoscopic
-from train.export import check_size, write_model
-from train.imagenet import WeightsError
-from train.networks import LITE_SCALING, CnnSettings, EfficientNetLiteSettings
+from train.network.architectures import LITE_SCALING, CnnSettings, EfficientNetLiteSettings
+from train.network.augment import Augmentation
+from train.network.export import check_size, write_model
+from train.network.imagenet import WeightsError
+from train.network.trainer import Epoch, Settings, Trainer, at_size
+from train.network.workers import LOST, from_configuration
+from train.probabilities.calibrate import COVERAGE, calibrate_model
 from train.report import write_report
-from train.trainer import Epoch, Settings, Trainer, at_size
 from train.validation import write_validation
-from train.workers import LOST, from_configuration
 
 CHECKPOINT = "checkpoint.npz"
 CHOICES: dict[str, tuple] = {
@@ -194,7 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         write_validation(out, seen)
         calibrate_model(out)
         fit_dermatoscopic(out, at_size(dataset.part(split, "train"), settings), seen["tune"], seen["report"])
-        selftest.write(Classifier(out))
+        known_answer.write(Classifier(out))
         write_report(out)
     except LOST:
         print(

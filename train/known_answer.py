@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from skinapp import selftest
-from skinapp.classifier import load
-from skinapp.models import MODELS
+from skinapp.network import known_answer
+from skinapp.network.classifier import load
+from skinapp.network.folders import MODELS
 from train.commands import in_one_sentence
 
 
@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None) -> None:
     given = parser.parse_args(arguments)
     folders = [given.model] if given.model else sorted(path.parent for path in MODELS.glob("*/config.json"))
     for folder in folders:
-        print(selftest.write(load(folder)))
+        print(known_answer.write(load(folder)))
 
 
 if __name__ == "__main__":

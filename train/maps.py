@@ -34,16 +34,16 @@ from PIL import Image, ImageFilter
 from scipy.stats import rankdata, spearmanr
 from tqdm import tqdm
 
-from skinapp.classifier import Classifier, Configuration
 from skinapp.lesions import CODES
-from skinapp.models import default_model
-from skinapp.preprocess import centre_square, open_photo, to_pixels
-from skinapp.saliency import METHODS, SaliencyMap, enlarged, explain
+from skinapp.network.classifier import Classifier, Configuration
+from skinapp.network.folders import default_model
+from skinapp.network.saliency import METHODS, SaliencyMap, enlarged, explain
+from skinapp.photo.preprocess import centre_square, open_photo, to_pixels
 from train import validation
 from train.commands import in_one_sentence
 from train.dataset import Dataset, DatasetError, Record, load_labelled
-from train.measurements import read_rows, write_rows
-from train.networks import SMALLEST_MAP
+from train.documents.measurements import read_rows, write_rows
+from train.network.architectures import SMALLEST_MAP
 
 FILE = "maps.csv"
 PARTS = ("tune", "report")

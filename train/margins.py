@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from skinapp.classifier import Classifier
-from skinapp.models import default_model
-from skinapp.saliency import METHODS
+from skinapp.network.classifier import Classifier
+from skinapp.network.folders import default_model
+from skinapp.network.saliency import METHODS
 from train.commands import in_one_sentence
+from train.documents.measurements import read_rows, write_rows
 from train.maps import GAUSSIAN, STEPS, Outlined, Score, load_outlined, scores
-from train.measurements import read_rows, write_rows
 
 FILE, CURVES = "margins.csv", "map_curves.csv"
 RESAMPLES = 1000

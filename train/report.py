@@ -16,22 +16,29 @@ from typing import Any
 
 import numpy as np
 
-from skinapp.classifier import Configuration, probabilities
-from skinapp.evaluation import expected_calibration_error
-from skinapp.models import MODELS
-from train import figures
-from train.calibrate import answers, at_tau, calibrate_model, cross_fitted, error_by_chance, fit_halves
+from skinapp.figures.evaluation import expected_calibration_error
+from skinapp.network.classifier import Configuration, probabilities
+from skinapp.network.folders import MODELS
 from train.commands import in_one_sentence
 from train.corruptions import read_corruptions
-from train.curves import curves
-from train.decisions import SetFigures, measure_points, measure_sets
 from train.dermatoscopic import read_dermatoscopic
+from train.documents import figures
+from train.documents.tables import with_model_index, with_tables
 from train.evaluate import evaluate
-from train.failures import by_group, mistakes
 from train.maps import read_maps
 from train.margins import read_curves, read_margins
+from train.probabilities.calibrate import (
+    answers,
+    at_tau,
+    calibrate_model,
+    cross_fitted,
+    error_by_chance,
+    fit_halves,
+)
+from train.probabilities.curves import curves
+from train.probabilities.decisions import SetFigures, measure_points, measure_sets
+from train.probabilities.failures import by_group, mistakes
 from train.similar import read_similar
-from train.tables import with_model_index, with_tables
 from train.validation import Validation, read_validation
 
 ROOT = MODELS.parent

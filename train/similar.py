@@ -2,7 +2,7 @@
 
     python -m train.similar --data DIR [--model DIR]
 
-Writes similar.npz (`skinapp.similar.Index`), its sha256 in config.json, and similar.csv into the model folder. The index
+Writes similar.npz (`skinapp.network.case_index.Index`), its sha256 in config.json, and similar.csv into the model folder. The index
 holds the photos of *train* lesions alone. How embeddings are projected and compared is chosen on *tune* lesions by the
 macro precision at 8: of the eight training photos nearest to a photo, how many have its dx. *report* lesions tell how good
 that is. No lesion is on two sides of the split, so none finds itself.
@@ -20,15 +20,15 @@ from typing import Any
 import numpy as np
 from sklearn.decomposition import PCA
 
-from skinapp.classifier import Classifier, Configuration
 from skinapp.lesions import CODES
-from skinapp.models import default_model
-from skinapp.preprocess import to_pixels
-from skinapp.similar import CASES, FILE, Index
+from skinapp.network.case_index import CASES, FILE, Index
+from skinapp.network.classifier import Classifier, Configuration
+from skinapp.network.folders import default_model
+from skinapp.photo.preprocess import to_pixels
 from train.commands import in_one_sentence
 from train.dataset import Dataset, DatasetError, Record, load_dataset, split_lesions
+from train.documents.measurements import read_rows, write_rows
 from train.evaluate import resampled
-from train.measurements import read_rows, write_rows
 
 FIGURES = "similar.csv"  # in the model folder
 LARGEST = 3_000_000  # bytes of the index: it is shipped with the app

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from skinapp.classifier import Classifier
 from skinapp.lesions import CODES
-from skinapp.models import default_model
-from skinapp.preprocess import open_photo, to_pixels
+from skinapp.network.classifier import Classifier
+from skinapp.network.folders import default_model
+from skinapp.photo.preprocess import open_photo, to_pixels
 from train.commands import in_one_sentence
 from train.dataset import Dataset, DatasetError, Record, load_photos, read_records, split_lesions
 

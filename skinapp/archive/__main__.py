@@ -10,7 +10,7 @@ from pathlib import Path
 
 from skinapp import NOTICE
 from skinapp.archive import ArchiveError
-from skinapp.models import ModelError, default_model, files, model_folder
+from skinapp.network.folders import ModelError, default_model, files, model_folder
 
 PART = 1024  # rows of a part file: what is in hand, and lost, when the command is killed
 

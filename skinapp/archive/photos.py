@@ -15,8 +15,8 @@ import fsspec
 import pyarrow.parquet as pq
 
 from skinapp.archive import ArchiveError
-from skinapp.preprocess import MOST_BYTES, PhotoError
-from skinapp.sources import Source, archive_sources, file_source, gather, hidden, is_archive, refused
+from skinapp.photo.preprocess import MOST_BYTES, PhotoError
+from skinapp.photo.sources import Source, archive_sources, file_source, gather, hidden, is_archive, refused
 
 LISTS = (".csv", ".parquet")
 TABLES = (*LISTS, ".jsonl")  # lie beside photos and are none

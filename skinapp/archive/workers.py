@@ -27,10 +27,10 @@ from skinapp.archive import ArchiveError
 from skinapp.archive.photos import Opener, Photo
 from skinapp.archive.results import SCORED
 from skinapp.lesions import CODES
-from skinapp.models import ModelError
-from skinapp.rows import Row
+from skinapp.network.folders import ModelError
+from skinapp.output.rows import Row
+from skinapp.photo.sources import Source
 from skinapp.service.uploads import PrivateFolder
-from skinapp.sources import Source
 
 BLOCK = 64  # photos that a worker gets at once: some seconds' work, and whole batches of the network
 STORE = (
@@ -110,7 +110,7 @@ class Attempts:
 
 
 class Scorer:
-    """A worker: the network, and a way to the photos. source: as `photos.absolute` has it; model: as `models.files` has it;
+    """A worker: the network, and a way to the photos. source: as `photos.absolute` has it; model: as `folders.files` has it;
     processors: as many threads TensorFlow gets."""
 
     attempts = 2  # at a photo alone, once a worker has not survived its block
@@ -119,7 +119,7 @@ class Scorer:
         import tensorflow as tf  # here: the command itself does without
 
         from skinapp.batch import read_many
-        from skinapp.classifier import Classifier
+        from skinapp.network.classifier import Classifier
 
         tf.config.threading.set_intra_op_parallelism_threads(processors)
         tf.config.threading.set_inter_op_parallelism_threads(processors)

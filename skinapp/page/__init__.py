@@ -8,16 +8,16 @@ from fastapi import FastAPI
 from gradio.routes import App as GradioApp
 from starlette.routing import Mount
 
-from skinapp.page import about, api, lesion, many, performance, rest
-from skinapp.page.engine import Engine
-from skinapp.page.events import Events
+from skinapp.page import about, api, lesion, many, performance
+from skinapp.page.fence.events import Events
+from skinapp.page.fence.memory import empty_folder, forget_old_sessions
 from skinapp.page.look import CSS, FIGURES_CSS, HEAD, MANY_CSS, THEME, head_html
-from skinapp.page.memory import empty_folder, forget_old_sessions
 from skinapp.page.similar import CSS as CASES_CSS
-from skinapp.service import server
+from skinapp.photo.sources import MOST_ARCHIVE_BYTES
+from skinapp.service import rest, server
+from skinapp.service.engine import Engine
 from skinapp.service.settings import Settings
 from skinapp.service.uploads import Ledger
-from skinapp.sources import MOST_ARCHIVE_BYTES
 
 
 def build(engine: Engine) -> gr.Blocks:

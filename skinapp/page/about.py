@@ -6,8 +6,8 @@ import gradio as gr
 
 from skinapp import __version__
 from skinapp.lesions import CLASSES
-from skinapp.models import model_folders, sha256, title
-from skinapp.page.engine import Engine
+from skinapp.network.folders import model_folders, sha256, title
+from skinapp.service.engine import Engine
 
 HAM10000 = "https://doi.org/10.1038/sdata.2018.161"
 TSCHANDL_2020 = "https://doi.org/10.1038/s41591-020-0942-0"

@@ -14,10 +14,10 @@ from PIL import Image
 from skinapp import NOTICE
 from skinapp.decision import SENSITIVITIES
 from skinapp.lesions import BY_CODE, CODES
-from skinapp.page.engine import Engine, UnknownModel
 from skinapp.page.many import RUNS, Run
 from skinapp.page.uploads import TooMany, Upload, sort_out, takes_uploads
-from skinapp.preprocess import PhotoError
+from skinapp.photo.preprocess import PhotoError
+from skinapp.service.engine import Engine, UnknownModel
 
 if TYPE_CHECKING:
     from skinapp.reading import Reading
@@ -55,7 +55,7 @@ def add(engine: Engine) -> None:
             The overlay as PNG, and {label, evidence, notice}; without evidence the overlay is the bare photo.
         """
         _refuse_unknown(code)
-        from skinapp.saliency import overlay
+        from skinapp.network.saliency import overlay
 
         reading = _reading(engine, photo, model)
         saliency = reading.saliency(code or None)
@@ -79,7 +79,7 @@ def add(engine: Engine) -> None:
             model: the name of a network, by default the first on offer.
 
         Returns:
-            A one-page PDF file, and a JSON file after skinapp/reading.schema.json.
+            A one-page PDF file, and a JSON file after skinapp/output/reading.schema.json.
         """
         _refuse_unknown(code)
         if sensitivity not in SENSITIVITIES:
@@ -87,7 +87,7 @@ def add(engine: Engine) -> None:
                 f"There is no operating point of sensitivity {sensitivity}: choose one of "
                 f"{', '.join(map(str, SENSITIVITIES))}."
             )
-        from skinapp.report import document, pdf
+        from skinapp.output.report import document, pdf
 
         reading, now = _reading(engine, photo, model), datetime.now(UTC)
         page = pdf(reading, reading.saliency(code or None), sensitivity, label or "", now)
@@ -105,7 +105,7 @@ def add(engine: Engine) -> None:
             {cases: [{image_id, dx, dx_type, distance, link}], notice}, the nearest case first; no cases where the model
             brings no index. A distance of 1 is that of the nearest case for the middle one of the tune photos.
         """
-        from skinapp.similar import nearest
+        from skinapp.network.case_index import nearest
 
         return {"cases": [asdict(case) for case in nearest(_reading(engine, photo, model))], "notice": NOTICE}
 

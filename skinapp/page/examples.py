@@ -11,10 +11,10 @@ from typing import Any
 import gradio as gr
 from PIL import Image, ImageOps
 
-from skinapp.drawings import draw_lesion
-from skinapp.examples import fetched
 from skinapp.page.pictures import data_uri
-from skinapp.preprocess import PhotoError, open_photo
+from skinapp.photo.drawings import draw_lesion
+from skinapp.photo.examples import fetched
+from skinapp.photo.preprocess import PhotoError, open_photo
 
 DRAWN = ("mel", "nv", "bcc", "bkl")  # enough to try the page with; the drawings resemble these classes
 SEED = 2

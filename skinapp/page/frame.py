@@ -8,7 +8,7 @@ import gradio as gr
 from PIL import Image
 
 from skinapp.page.pictures import data_uri
-from skinapp.preprocess import Frame, turned
+from skinapp.photo.preprocess import Frame, turned
 
 SHOWN = 560  # pixels of the photo's longer side as the page shows it
 

@@ -10,11 +10,11 @@ import gradio as gr
 
 from skinapp.decision import SENSITIVITIES
 from skinapp.lesions import CLASSES
+from skinapp.network.saliency_methods import METHODS
 from skinapp.page import take_along
-from skinapp.page.engine import Busy, Engine, UnknownModel
 from skinapp.page.examples import Example, examples, examples_view
+from skinapp.page.fence.memory import is_current
 from skinapp.page.frame import frame_value, frame_view, moved, turned_frame
-from skinapp.page.memory import is_current
 from skinapp.page.result import (
     DRAWN,
     WAITING,
@@ -28,8 +28,8 @@ from skinapp.page.result import (
 )
 from skinapp.page.saliency import saliency_html
 from skinapp.page.similar import similar_html
-from skinapp.preprocess import Frame, PhotoError
-from skinapp.saliency_methods import METHODS
+from skinapp.photo.preprocess import Frame, PhotoError
+from skinapp.service.engine import Busy, Engine, UnknownModel
 
 if TYPE_CHECKING:
     from skinapp.reading import Reading

@@ -16,17 +16,17 @@ import gradio as gr
 from PIL import Image
 
 from skinapp.labels import Agreement, LabelsError, agreement, read_labels
-from skinapp.page.engine import Engine, UnknownModel
+from skinapp.output.rows import CsvTable, Row, document
 from skinapp.page.many_table import EMPTY, Order, agreement_html, table_html
 from skinapp.page.pictures import data_uri
 from skinapp.page.result import refusal_html
 from skinapp.page.uploads import TooMany, Upload, Uploads, download_path, sort_out, takes_uploads
-from skinapp.preprocess import PhotoError
-from skinapp.rows import CsvTable, Row, document
-from skinapp.sources import MOST_FILES
+from skinapp.photo.preprocess import PhotoError
+from skinapp.photo.sources import MOST_FILES
+from skinapp.service.engine import Engine, UnknownModel
 
 if TYPE_CHECKING:  # importing it for real loads TensorFlow
-    from skinapp.classifier import Classifier
+    from skinapp.network.classifier import Classifier
     from skinapp.reading import Reading
 
 # Pixels a side; two kilobytes each, so that the longest table of a session takes some ten megabytes.
@@ -174,7 +174,7 @@ def add(engine: Engine) -> None:
         except UnknownModel as error:
             yield [refusal_html(str(error)), *_idle()]
             return
-        from skinapp.classifier import BATCH
+        from skinapp.network.classifier import BATCH
 
         count, started, shown = len(run.uploads.photos), time.monotonic(), 0
         for done in run.results(classifier):

@@ -8,16 +8,15 @@ from typing import Any
 
 import gradio as gr
 
-from skinapp import charts
-from skinapp.measured import (
+from skinapp.figures.measured import (
     Metrics,
     NotMeasured,
     headline,
     point_figures,
     read_metrics,
 )
-from skinapp.models import model_folders
-from skinapp.page.engine import Engine
+from skinapp.network.folders import model_folders
+from skinapp.output import charts
 from skinapp.page.performance_views import (
     calibration_html,
     classes_html,
@@ -31,6 +30,7 @@ from skinapp.page.performance_views import (
     overview_html,
 )
 from skinapp.page.result import refusal_html
+from skinapp.service.engine import Engine
 
 START = 95  # % sensitivity, where the slider stands at first
 DRAWING = '<p class="waiting">One moment.</p>'  # what stands in a view until it is first opened

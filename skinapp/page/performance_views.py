@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from html import escape
 
-from skinapp import charts
 from skinapp.decision import TARGETS
-from skinapp.lesions import BY_CODE, CODES
-from skinapp.measured import (
+from skinapp.figures.measured import (
     Figure,
     Metrics,
     NotMeasured,
@@ -16,10 +14,12 @@ from skinapp.measured import (
     headline,
     point_figures,
 )
+from skinapp.figures.published import CAUTIONS, PUBLISHED
+from skinapp.lesions import BY_CODE, CODES
+from skinapp.network.case_index import link
+from skinapp.output import charts
+from skinapp.output.words import as_share
 from skinapp.page.result import refusal_html
-from skinapp.published import CAUTIONS, PUBLISHED
-from skinapp.similar import link
-from skinapp.words import as_share
 
 FIGURES = {
     "accuracy": ("Accuracy", "how often the most probable class is the right one"),

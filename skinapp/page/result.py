@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from skinapp.lesions import BY_CODE
-from skinapp.words import apart, cost_sentence, percent, set_sentence
+from skinapp.output.words import apart, cost_sentence, percent, set_sentence
 
 if TYPE_CHECKING:
     from skinapp.reading import Reading

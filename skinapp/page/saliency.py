@@ -5,11 +5,11 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from skinapp import measured
+from skinapp.figures import measured
 from skinapp.lesions import BY_CODE
+from skinapp.network.saliency_methods import METHODS
+from skinapp.output.words import percent
 from skinapp.page.pictures import data_uri
-from skinapp.saliency_methods import METHODS
-from skinapp.words import percent
 
 if TYPE_CHECKING:
     from skinapp.reading import Reading
@@ -22,7 +22,7 @@ def saliency_html(reading: Reading, code: str, method: str) -> str:
 
     Map and photo are two pictures, so that opacity and view are changed in the browser alone.
     """
-    from skinapp.saliency import heat, legend_colours
+    from skinapp.network.saliency import heat, legend_colours
 
     lesion = BY_CODE[code]
     saliency = reading.saliency(code, method)

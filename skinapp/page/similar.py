@@ -7,8 +7,8 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from skinapp.lesions import BY_CODE
+from skinapp.network.case_index import Case, nearest, thumbnail
 from skinapp.page.pictures import data_uri
-from skinapp.similar import Case, nearest, thumbnail
 
 if TYPE_CHECKING:
     from skinapp.reading import Reading

@@ -75,18 +75,18 @@ def add(
 
 
 def _pdf(label: str, reading: Reading, code: str, method: str, sensitivity: float, opacity: float) -> bytes:
-    from skinapp.report import pdf
+    from skinapp.output.report import pdf
 
     return pdf(reading, reading.saliency(code, method), sensitivity, label, datetime.now(UTC), opacity / 100)
 
 
 def _json(label: str, reading: Reading, *_: Any) -> bytes:
-    from skinapp.report import document
+    from skinapp.output.report import document
 
     return json.dumps(document(reading, label, datetime.now(UTC)), indent=2).encode()
 
 
 def _png(_: str, reading: Reading, code: str, method: str, __: float, opacity: float) -> bytes:
-    from skinapp.report import png
+    from skinapp.output.report import png
 
     return png(reading, reading.saliency(code, method), opacity / 100)

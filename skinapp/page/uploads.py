@@ -13,7 +13,7 @@ from typing import Any
 
 import gradio as gr
 
-from skinapp.sources import MOST_FILES, Source, archive_sources, file_source, is_archive
+from skinapp.photo.sources import MOST_FILES, Source, archive_sources, file_source, is_archive
 
 
 @dataclass(frozen=True)

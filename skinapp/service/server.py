@@ -11,9 +11,9 @@ from types import FrameType
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from skinapp.page.fence.guard import Events, Guard
 from skinapp.service.access import Access
 from skinapp.service.asgi import App
-from skinapp.service.guard import Events, Guard
 from skinapp.service.headers import Headers
 from skinapp.service.limits import Limits
 from skinapp.service.settings import Settings

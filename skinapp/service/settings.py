@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 
-from skinapp.preprocess import MOST_BYTES
+from skinapp.photo.preprocess import MOST_BYTES
 
 FRAMING = 64 * 1024  # bytes of a multipart body that are not the photo
 

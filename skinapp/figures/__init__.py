@@ -1,0 +1,1 @@
+"""What is known of how good a network is: measured, published, or computed from labels."""

@@ -1,0 +1,1 @@
+"""The network: its folder, its forward pass, and what is asked of it besides probabilities."""

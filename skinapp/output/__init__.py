@@ -1,0 +1,1 @@
+"""What leaves the program: report, document, table, charts and words."""

@@ -1,0 +1,1 @@
+"""Where photos for training and for the page come from."""

@@ -1,0 +1,1 @@
+"""From the logits on held-out photos to probabilities, and to what these are worth."""
