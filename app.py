@@ -24,7 +24,7 @@ def end(status: int = 0) -> None:
 for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, lambda *_: end())
 
-from skinapp.network.folders import ModelError
+from skinapp.network.configuration import ModelError
 from skinapp.page import build, launch
 from skinapp.service import logs
 from skinapp.service.engine import Engine

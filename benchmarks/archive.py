@@ -20,7 +20,8 @@ from benchmarks.photo import bare_network
 from skinapp.archive.photos import list_photos
 from skinapp.archive.workers import BLOCK, engine, score, share
 from skinapp.network.classifier import BATCH, load
-from skinapp.network.folders import ModelError, default_model, files, title
+from skinapp.network.configuration import ModelError
+from skinapp.network.folders import default_model, files, title
 
 PRICE = 0.05  # an assumption, in dollars: about what clouds ask for a virtual x86 processor and its memory on demand
 ROUNDS = 40

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skinapp.network.folders import ModelError, default_model, title
+from skinapp.network.configuration import ModelError
+from skinapp.network.folders import default_model, title
 
 WARM_UP = 2  # calls that do not count: the first ones trace
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from skinapp import NOTICE
 from skinapp.decision import SENSITIVITIES
 from skinapp.lesions import CODES
-from skinapp.network.folders import ModelError, default_model, model_folder
+from skinapp.network.configuration import ModelError
+from skinapp.network.folders import default_model, model_folder
 from skinapp.output.rows import CsvTable, Row
 from skinapp.photo.files import READ_KINDS_IN_WORDS
 from skinapp.photo.sources import Source, gather

@@ -1,6 +1,6 @@
 """What follows from seven probabilities: a set that holds the right class, and whether an operating point is passed.
 
-The constants are fitted by `train/probabilities/calibrate.py` on lesions that training never saw, and travel in the model's config.json.
+The constants are fitted by `train/probabilities/calibrate.py` on lesions that training never saw, and travel in the model's skinapp.json.
 """
 
 from dataclasses import dataclass

@@ -21,7 +21,7 @@ class LesionClass:
         return self.malignancy != "benign"
 
 
-# Alphabetical by code, which is also the order of the network's outputs; model/*/config.json repeats it
+# Alphabetical by code, which is also the order of the network's outputs; model/*/skinapp.json repeats it
 # beside the weights, and the classifier refuses weights that were trained in another order.
 CLASSES: tuple[LesionClass, ...] = (
     LesionClass(

@@ -17,7 +17,8 @@ import pytest
 from skinapp.decision import OperatingPoint
 from skinapp.lesions import CODES
 from skinapp.network import known_answer
-from skinapp.network.classifier import FORMAT, Classifier, Configuration
+from skinapp.network.classifier import Classifier
+from skinapp.network.configuration import FORMAT, Configuration
 from skinapp.photo.drawings import draw_lesion
 from skinapp.photo.preprocess import to_input
 from skinapp.service.engine import Engine

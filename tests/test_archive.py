@@ -227,12 +227,12 @@ def test_what_a_worker_said_is_found_in_what_ray_says() -> None:
     said = """The actor died because of an error raised in its creation task, \x1b[36mray::_MapWorker.__init__()\x1b[39m
   File "/work/skinapp/network/classifier.py", line 79, in read
     raise ModelError(f"{path} and this version of skinapp disagree about {', '.join(sorted(missing))}.")
-skinapp.network.folders.ModelError: config.json and this version of skinapp disagree about tau.
+skinapp.network.folders.ModelError: skinapp.json and this version of skinapp disagree about tau.
 
 ray.exceptions.UserCodeException: UDF failed to process a data block.
 Failed to apply UDF transform after 1/1 attempts (total backoff 0.0s).
 """
-    assert workers._said(Exception(said)) == "config.json and this version of skinapp disagree about tau."
+    assert workers._said(Exception(said)) == "skinapp.json and this version of skinapp disagree about tau."
     assert workers._said(Exception("One line.\nAnother.")) == "One line."
 
 

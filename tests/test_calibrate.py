@@ -11,7 +11,7 @@ from sklearn.metrics import balanced_accuracy_score, log_loss
 from skinapp.decision import SENSITIVITIES, TARGETS, conformal_set, mass_above, target_probability
 from skinapp.figures.evaluation import expected_calibration_error
 from skinapp.lesions import CODES
-from skinapp.network.classifier import Configuration, probabilities
+from skinapp.network.configuration import Configuration, probabilities
 from skinapp.photo.preprocess import to_pixels
 from tests.conftest import tiny_configuration
 from train.dataset import Dataset, load_dataset, split_lesions

@@ -13,8 +13,9 @@ import tensorflow as tf
 
 from skinapp.lesions import CODES
 from skinapp.network import folders
-from skinapp.network.classifier import Classifier, Configuration, load, probabilities, views
-from skinapp.network.folders import ModelError, model_folders
+from skinapp.network.classifier import Classifier, load, views
+from skinapp.network.configuration import Configuration, ModelError, checksum, probabilities
+from skinapp.network.folders import model_folders
 from skinapp.photo.drawings import draw_lesion
 from skinapp.photo.preprocess import to_input, to_pixels
 from skinapp.reading import read
@@ -112,8 +113,10 @@ def flip_a_byte(folder: Path) -> None:
 
 def change(**values: object) -> Callable[[Path], None]:
     def spoil(folder: Path) -> None:
-        path = folder / "config.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | values))
+        path = folder / "skinapp.json"
+        raw = json.loads(path.read_text()) | values
+        del raw["checksum"]
+        path.write_text(json.dumps(raw | {"checksum": checksum(raw)}))
 
     return spoil
 
@@ -124,8 +127,8 @@ def change(**values: object) -> Callable[[Path], None]:
         (flip_a_byte, "sha256 differs"),
         (lambda folder: (folder / "weights.npz").unlink(), "missing"),
         (lambda folder: (folder / "network.json").write_text("{}"), "sha256 differs"),
-        (lambda folder: (folder / "config.json").unlink(), "no model folder"),
-        (lambda folder: (folder / "config.json").write_text("{"), "no JSON"),
+        (lambda folder: (folder / "skinapp.json").unlink(), "no model folder"),
+        (lambda folder: (folder / "skinapp.json").write_text("{"), "not valid JSON"),
         (change(format=99), "another version"),
         (change(novelty=1), "novelty"),
         (change(classes=sorted(CODES, reverse=True)), "other classes"),

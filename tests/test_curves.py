@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from skinapp.decision import TARGETS
 from skinapp.lesions import CODES
-from skinapp.network.classifier import Configuration
+from skinapp.network.configuration import Configuration
 from skinapp.network.folders import default_model
 from tests.conftest import tiny_configuration
 from train import evaluate

@@ -13,9 +13,10 @@ from PIL import Image
 
 import train.dermatoscopic
 from skinapp.lesions import CODES
-from skinapp.network.classifier import Classifier, Configuration, load
+from skinapp.network.classifier import Classifier, load
+from skinapp.network.configuration import Configuration, ModelError
 from skinapp.network.dermatoscopic import FILE, Gaussian
-from skinapp.network.folders import MODELS, ModelError, default_model
+from skinapp.network.folders import MODELS, default_model
 from skinapp.photo.drawings import draw_lesion
 from skinapp.photo.preprocess import open_photo, to_pixels
 from tests.drawings import write_dataset
@@ -260,11 +261,11 @@ def test_another_layer_by_name(folder: Path, dataset_folder: Path, capsys: pytes
     assert main([*arguments, "stage_0_conv2_activation"]) == 0
     assert "report lesions" in capsys.readouterr().out
     assert Classifier(folder)(draw_lesion("nv")).dermatoscopic_score is not None
-    before = (folder / "config.json").read_bytes()
+    before = (folder / "skinapp.json").read_bytes()
     for wrong in ("nowhere", "logits"):
         assert main([*arguments, wrong]) == 1
         assert wrong in capsys.readouterr().err
-    assert (folder / "config.json").read_bytes() == before
+    assert (folder / "skinapp.json").read_bytes() == before
 
 
 def test_a_data_set_without_validation_lesions_is_refused(
@@ -285,7 +286,7 @@ def test_a_table_of_other_columns_is_refused(tmp_path: Path) -> None:
 
 SHIPPED = sorted(
     path.parent
-    for path in MODELS.glob("*/config.json")
+    for path in MODELS.glob("*/skinapp.json")
     if json.loads(path.read_text())["dermatoscopic_layer"]
 )
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from skinapp.network.classifier import Configuration
+from skinapp.network.configuration import Configuration
 from skinapp.network.folders import MODELS
 from tests.serving import ROOT
 from train.corruptions import read_corruptions
@@ -24,7 +24,7 @@ from train.similar import read_similar
 from train.validation import read_validation
 
 DOCUMENTS = [ROOT / "README.md", MODELS / "README.md"]
-FOLDERS = sorted(path.parent for path in MODELS.glob("*/config.json"))
+FOLDERS = sorted(path.parent for path in MODELS.glob("*/skinapp.json"))
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=["README", "card"])

@@ -14,7 +14,8 @@ import tensorflow as tf
 
 from skinapp.lesions import CODES
 from skinapp.network import known_answer
-from skinapp.network.classifier import Classifier, Configuration, load
+from skinapp.network.classifier import Classifier, load
+from skinapp.network.configuration import Configuration
 from skinapp.photo.drawings import draw_lesion
 from skinapp.photo.preprocess import open_photo, to_pixels
 from tests.drawings import read_split, write_dataset
@@ -321,7 +322,7 @@ def trained(dataset_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 def test_command_leaves_a_complete_model_folder(trained: Path) -> None:
     written = {path.name for path in trained.iterdir()}
-    assert {"config.json", "network.json", "weights.npz"} <= written
+    assert {"skinapp.json", "network.json", "weights.npz"} <= written
     assert {"split.csv", "history.csv", "validation.csv", "metrics.json"} <= written
     assert {"dermatoscopic.npz", "dermatoscopic.csv", "reliability.png"} <= written
     with (trained / "history.csv").open(newline="") as file:
@@ -349,7 +350,7 @@ def test_configuration_says_how_the_weights_came_about(trained: Path, dataset_fo
     with (dataset_folder / "HAM10000_metadata.csv").open(newline="") as file:
         labels = [row["dx"] for row in csv.DictReader(file) if split[row["lesion_id"]] == "train"]
     np.testing.assert_allclose(found.prior, [labels.count(code) / len(labels) for code in CODES], atol=1e-6)
-    assert json.loads((trained / "config.json").read_text())["settings"]["epochs"] == 1
+    assert json.loads((trained / "skinapp.json").read_text())["settings"]["epochs"] == 1
 
 
 def test_validation_logits_are_those_of_the_held_out_lesions(trained: Path, dataset_folder: Path) -> None:

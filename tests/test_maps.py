@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from skinapp.network.classifier import Classifier, Configuration, load
+from skinapp.network.classifier import Classifier, load
+from skinapp.network.configuration import Configuration
 from skinapp.network.folders import default_model
 from skinapp.network.saliency import METHODS, SaliencyMap
 from skinapp.photo.drawings import draw_lesion

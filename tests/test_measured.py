@@ -1,6 +1,7 @@
 """What a page says of a saliency method is what was measured of it, on the most photos there are figures for."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,11 +42,12 @@ MARGINS = [
         ("gaussian", "pointing", 0.88, 0.98),
     )
 ]
+from tests.conftest import tiny_configuration
 
 
 def measured(folder: Path, **sections: object) -> Path:
     """A model folder that holds nothing but figures, of the weights that its configuration names."""
-    (folder / "config.json").write_text(json.dumps({"sha256": {"weights.npz": "a"}}))
+    replace(tiny_configuration("deep"), sha256={"weights.npz": "a"}).write(folder)
     (folder / "metrics.json").write_text(json.dumps({"model": {"sha256": "a"}, "curves": {}, **sections}))
     return folder
 

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Request, expect
 
 from skinapp import __version__
 from skinapp.figures.measured import HEADLINE, Metrics, NotMeasured, headline, point_figures, read_metrics
-from skinapp.network.classifier import Configuration
+from skinapp.network.configuration import Configuration
 from skinapp.network.folders import MODELS
 from skinapp.page.performance_views import (
     calibration_html,
@@ -306,7 +306,7 @@ def test_the_next_stop_is_no_lower(metrics: Metrics) -> None:
 def test_figures_that_do_not_belong_to_the_weights_are_not_shown(
     bare: Path, tmp_path: Path, metrics: Metrics, change: Metrics, sentence: str
 ) -> None:
-    shutil.copy(bare / "config.json", tmp_path)
+    shutil.copy(bare / "skinapp.json", tmp_path)
     changed = {key: value for key, value in (metrics | change).items() if value is not None}
     (tmp_path / "metrics.json").write_text(json.dumps(changed), encoding="utf-8")
     with pytest.raises(NotMeasured, match=f"{sentence}: run python -m train.report"):

@@ -29,7 +29,8 @@ from skinapp.decision import OperatingPoint
 from skinapp.lesions import CODES
 from skinapp.network import known_answer
 from skinapp.network.classifier import Classifier, load
-from skinapp.network.folders import MODELS, ModelError, default_model
+from skinapp.network.configuration import Configuration, ModelError
+from skinapp.network.folders import MODELS, default_model
 from skinapp.page.fence.streams import HEARD_WITHIN, Streams
 from skinapp.photo.drawings import draw_lesion
 from skinapp.photo.preprocess import to_input, to_pixels
@@ -40,7 +41,7 @@ from skinapp.service.settings import Settings
 from tests.serving import ROOT, free_port, running_process, wait_until_ready
 from train import known_answer as store
 
-ANSWERS = [path.parent for path in sorted(MODELS.glob("*/config.json"))]
+ANSWERS = [path.parent for path in sorted(MODELS.glob("*/skinapp.json"))]
 
 
 @pytest.fixture(scope="module")
@@ -227,14 +228,18 @@ def starting(**environment: str) -> Iterator[subprocess.Popen[str]]:
 
 def test_a_start_that_cannot_be_ends_with_one_sentence(model_folder: Path, tmp_path: Path) -> None:
     """What may be wrong with a model's files, tests/test_classifier.py has."""
-    raw = json.loads((model_folder / "config.json").read_text())
-    for name, changed in {"other": {"temperature": 9.0}, "later": {"format": raw["format"] + 1}}.items():
+    configuration = Configuration.read(model_folder)
+    changes = {"other": {"temperature": 9.0}, "later": {"format": configuration.format + 1}}
+    for name, changed in changes.items():
         spoilt = Path(shutil.copytree(model_folder, tmp_path / name))
-        (spoilt / "config.json").write_text(json.dumps(raw | changed))
+        replace(configuration, **changed).write(spoilt)  # type: ignore[arg-type]
+    edited = Path(shutil.copytree(model_folder, tmp_path / "edited")) / "skinapp.json"
+    edited.write_text(edited.read_text().replace('"tau": 0.2', '"tau": 0.3'))
     with ExitStack() as stack:
         taken = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         wrong = {
-            "config.json has another temperature": {"SKINAPP_MODEL": str(tmp_path / "other")},
+            "skinapp.json has another temperature": {"SKINAPP_MODEL": str(tmp_path / "other")},
+            "its checksum differs": {"SKINAPP_MODEL": str(edited.parent)},
             "another version of skinapp": {"SKINAPP_MODEL": str(tmp_path / "later")},
             "SKINAPP_MODEL names": {"SKINAPP_MODEL": str(tmp_path / "nowhere")},
             "set GRADIO_SERVER_PORT to a free port": {"GRADIO_SERVER_PORT": str(taken.getsockname()[1])},

@@ -7,7 +7,8 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score
 
 from skinapp.lesions import CODES
-from skinapp.network.classifier import Configuration, load
+from skinapp.network.classifier import load
+from skinapp.network.configuration import Configuration
 from skinapp.network.folders import MODELS
 from skinapp.photo.preprocess import open_photo, to_pixels
 from train.maps import choose, read_maps
@@ -17,7 +18,7 @@ IMAGES = MODELS.parent.parent / "shared" / "data" / "ham10000" / "images"
 A_CLASS = 10
 
 of_every_model = pytest.mark.parametrize(
-    "folder", sorted(path.parent for path in MODELS.glob("*/config.json")), ids=lambda folder: folder.name
+    "folder", sorted(path.parent for path in MODELS.glob("*/skinapp.json")), ids=lambda folder: folder.name
 )
 
 
@@ -56,7 +57,7 @@ def test_the_map_is_the_one_that_the_rule_chooses(folder: Path) -> None:
 def test_a_shipped_folder_is_complete_and_small(folder: Path) -> None:
     names = {path.name for path in folder.iterdir()}
     assert names >= {
-        "config.json", "network.json", "weights.npz", "metrics.json", "history.csv", "validation.csv",
+        "skinapp.json", "network.json", "weights.npz", "metrics.json", "history.csv", "validation.csv",
         "learning_curves.png", "confusion_matrix.png", "roc.png", "reliability.png", "corruptions.csv", "corruptions.png",
         "maps.csv", "dermatoscopic.csv", "dermatoscopic.npz", "similar.csv", "similar.npz", "known_answer.json",
     }  # fmt: skip

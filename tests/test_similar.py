@@ -17,8 +17,9 @@ from PIL import Image
 
 from skinapp.lesions import CODES
 from skinapp.network.case_index import FILE, THUMBNAIL_SIDE, Case, Index, link, nearest, thumbnail
-from skinapp.network.classifier import Classifier, Configuration, load, views
-from skinapp.network.folders import MODELS, ModelError, default_model
+from skinapp.network.classifier import Classifier, load, views
+from skinapp.network.configuration import Configuration, ModelError
+from skinapp.network.folders import MODELS, default_model
 from skinapp.page.similar import cases_html
 from skinapp.photo.preprocess import to_pixels
 from skinapp.reading import read, read_photo
@@ -292,7 +293,7 @@ def flip_a_byte(folder: Path) -> None:
 
 
 def rewrite(**changed: np.ndarray) -> Callable[[Path], None]:
-    """Other arrays, and a config.json that was written for them."""
+    """Other arrays, and a skinapp.json that was written for them."""
 
     def spoil(folder: Path) -> None:
         with np.load(folder / FILE) as arrays:
@@ -384,7 +385,7 @@ def test_cards_work_with_and_without_thumbnails(tmp_path: Path, monkeypatch: pyt
 
 
 SHIPPED = sorted(
-    path.parent for path in MODELS.glob("*/config.json") if FILE in json.loads(path.read_text())["sha256"]
+    path.parent for path in MODELS.glob("*/skinapp.json") if FILE in json.loads(path.read_text())["sha256"]
 )
 
 

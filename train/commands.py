@@ -4,7 +4,7 @@ import functools
 import sys
 from collections.abc import Callable, Sequence
 
-from skinapp.network.folders import ModelError
+from skinapp.network.configuration import ModelError
 
 
 def in_one_sentence(main: Callable[[Sequence[str] | None], None]) -> Callable[..., int]:

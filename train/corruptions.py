@@ -327,7 +327,7 @@ def main(arguments: Sequence[str] | None) -> None:
         "--views", type=int, choices=(1, 2, 4, 8), help="mirrored and turned copies, if not the model's own"
     )
     options = parser.parse_args(arguments)
-    folders = [options.model] if options.model else sorted(p.parent for p in MODELS.glob("*/config.json"))
+    folders = [options.model] if options.model else sorted(p.parent for p in MODELS.glob("*/skinapp.json"))
     classifiers = [Classifier(folder) for folder in folders]
     everything = read_records(options.data)
     records = subset(everything, split_lesions(everything))

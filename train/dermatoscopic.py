@@ -2,7 +2,7 @@
 
     python -m train.dermatoscopic --data DIR [--model DIR] [--layer NAME]     # five minutes at 94 px
 
-Writes dermatoscopic.npz, its threshold in config.json, and dermatoscopic.csv into the model folder. The
+Writes dermatoscopic.npz, its threshold in skinapp.json, and dermatoscopic.csv into the model folder. The
 Gaussian (`skinapp.network.dermatoscopic`) is fitted on train lesions, the threshold on tune lesions, of which it lets
 98 % pass. The table says how much of what passes. It ends with each class left out of the fit: where its
 photos still pass, so will lesions of an eighth kind.
@@ -26,7 +26,8 @@ from sklearn.datasets import load_sample_images
 from sklearn.preprocessing import StandardScaler
 
 from skinapp.lesions import CODES
-from skinapp.network.classifier import Classifier, Configuration
+from skinapp.network.classifier import Classifier
+from skinapp.network.configuration import Configuration
 from skinapp.network.dermatoscopic import FILE, Gaussian
 from skinapp.network.folders import default_model
 from skinapp.photo.preprocess import centre_square, open_photo, to_pixels

@@ -28,8 +28,8 @@ import tensorflow as tf
 
 from skinapp.lesions import CODES
 from skinapp.network import known_answer
-from skinapp.network.classifier import FORMAT, Classifier, Configuration
-from skinapp.network.folders import ModelError
+from skinapp.network.classifier import Classifier
+from skinapp.network.configuration import FORMAT, Configuration, ModelError
 from skinapp.photo.preprocess import RESAMPLING, to_pixels
 from train.dataset import DatasetError, load_dataset, split_lesions, write_split
 from train.dermatoscopic import fit_dermatoscopic

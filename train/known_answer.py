@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None) -> None:
     parser = argparse.ArgumentParser(prog="python -m train.known_answer", description=__doc__)
     parser.add_argument("--model", type=Path, help="a model folder; by default every one in model/")
     given = parser.parse_args(arguments)
-    folders = [given.model] if given.model else sorted(path.parent for path in MODELS.glob("*/config.json"))
+    folders = [given.model] if given.model else sorted(path.parent for path in MODELS.glob("*/skinapp.json"))
     for folder in folders:
         print(known_answer.write(load(folder)))
 

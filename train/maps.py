@@ -35,7 +35,8 @@ from scipy.stats import rankdata, spearmanr
 from tqdm import tqdm
 
 from skinapp.lesions import CODES
-from skinapp.network.classifier import Classifier, Configuration
+from skinapp.network.classifier import Classifier
+from skinapp.network.configuration import Configuration
 from skinapp.network.folders import default_model
 from skinapp.network.saliency import METHODS, SaliencyMap, enlarged, explain
 from skinapp.photo.preprocess import centre_square, open_photo, to_pixels
@@ -430,7 +431,7 @@ def main(arguments: Sequence[str] | None) -> None:
     parser.add_argument("--data", type=Path, required=True, help="the data set's folder, with masks/")
     parser.add_argument("--model", type=Path, help="a model folder (default: SKINAPP_MODEL or model/fast)")
     parser.add_argument("--photos", type=int, default=150, help="of each part (default: %(default)s)")
-    parser.add_argument("--choose", action="store_true", help="write the winner into config.json")
+    parser.add_argument("--choose", action="store_true", help="write the winner into skinapp.json")
     options = parser.parse_args(arguments)
     # To TensorFlow, the same function traced for several networks looks like one that is traced in vain.
     tf.get_logger().setLevel("ERROR")

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from skinapp.figures.evaluation import expected_calibration_error
-from skinapp.network.classifier import Configuration, probabilities
+from skinapp.network.configuration import Configuration, probabilities
 from skinapp.network.folders import MODELS
 from train.commands import in_one_sentence
 from train.corruptions import read_corruptions
@@ -171,7 +171,7 @@ def main(arguments: Sequence[str] | None) -> None:
         write_report(options.model)
         return
     metrics = {}
-    for folder in sorted(path.parent for path in MODELS.glob("*/config.json")):
+    for folder in sorted(path.parent for path in MODELS.glob("*/skinapp.json")):
         calibrate_model(folder)
         write_report(folder)
         metrics[folder.name] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))

@@ -2,7 +2,7 @@
 
     python -m train.similar --data DIR [--model DIR]
 
-Writes similar.npz (`skinapp.network.case_index.Index`), its sha256 in config.json, and similar.csv into the model folder. The index
+Writes similar.npz (`skinapp.network.case_index.Index`), its sha256 in skinapp.json, and similar.csv into the model folder. The index
 holds the photos of *train* lesions alone. How embeddings are projected and compared is chosen on *tune* lesions by the
 macro precision at 8: of the eight training photos nearest to a photo, how many have its dx. *report* lesions tell how good
 that is. No lesion is on two sides of the split, so none finds itself.
@@ -22,7 +22,8 @@ from sklearn.decomposition import PCA
 
 from skinapp.lesions import CODES
 from skinapp.network.case_index import CASES, FILE, Index
-from skinapp.network.classifier import Classifier, Configuration
+from skinapp.network.classifier import Classifier
+from skinapp.network.configuration import Configuration
 from skinapp.network.folders import default_model
 from skinapp.photo.preprocess import to_pixels
 from train.commands import in_one_sentence

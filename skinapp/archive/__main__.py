@@ -10,7 +10,8 @@ from pathlib import Path
 
 from skinapp import NOTICE
 from skinapp.archive import ArchiveError
-from skinapp.network.folders import ModelError, default_model, files, model_folder
+from skinapp.network.configuration import ModelError
+from skinapp.network.folders import default_model, files, model_folder
 
 PART = 1024  # rows of a part file: what is in hand, and lost, when the command is killed
 
@@ -70,7 +71,7 @@ def _run(options: argparse.Namespace) -> int:
     from skinapp.archive.workers import engine, score, share
 
     model = files(model_folder(options.model) if options.model else default_model())
-    job = Job(absolute(options.source), sha256(model["config.json"]).hexdigest(), options.part)
+    job = Job(absolute(options.source), sha256(model["skinapp.json"]).hexdigest(), options.part)
     with closing(Results(options.out, job, list_photos(options.source))) as results:
         missing, total = results.missing(), len(results.photos)
         if missing:

@@ -37,7 +37,7 @@ FORMAT = 1
 class Job:
     """What results are of. A command goes on with a folder of the same format, source and model, in the parts that were begun.
 
-    source: absolute; model: sha256 of its config.json, which holds those of the weights; rows: of a part file, all but the
+    source: absolute; model: sha256 of its skinapp.json, which holds those of the weights; rows: of a part file, all but the
     last; format: of the folder.
     """
 

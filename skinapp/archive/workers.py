@@ -27,7 +27,7 @@ from skinapp.archive import ArchiveError
 from skinapp.archive.photos import Opener, Photo
 from skinapp.archive.results import SCORED
 from skinapp.lesions import CODES
-from skinapp.network.folders import ModelError
+from skinapp.network.configuration import ModelError
 from skinapp.output.rows import Row
 from skinapp.photo.sources import Source
 from skinapp.service.uploads import PrivateFolder

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from skinapp.decision import TARGETS
+from skinapp.network.configuration import Configuration, ModelError
 
 Metrics = dict[str, Any]  # metrics.json of one model
 HEADLINE = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auc", "ece", "melanoma_auc")
@@ -52,11 +53,11 @@ def read_metrics(folder: Path) -> Metrics:
     name, command = folder.resolve().name, f"run python -m train.report --model {folder}"
     try:
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        sha256 = json.loads((folder / "config.json").read_text(encoding="utf-8"))["sha256"]["weights.npz"]
+        sha256 = Configuration.read(folder).sha256["weights.npz"]
         measured = metrics["model"]["sha256"]
     except OSError:
         raise NotMeasured(f"The model {name!r} brings no figures (metrics.json): {command}.") from None
-    except (ValueError, KeyError, TypeError):
+    except (ModelError, ValueError, KeyError, TypeError):
         raise NotMeasured(f"The figures of the model {name!r} cannot be read: {command}.") from None
     if measured != sha256:
         raise NotMeasured(f"The figures of the model {name!r} are those of other weights: {command}.")

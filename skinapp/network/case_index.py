@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from skinapp.lesions import CODES
-from skinapp.network.folders import ModelError
+from skinapp.network.configuration import ModelError
 from skinapp.photo.local_data import find_photo
 from skinapp.photo.preprocess import PhotoError, centre_square, open_photo
 

@@ -1,15 +1,13 @@
 """A model folder -> a Classifier: one traced forward pass from pixels to probabilities and map-layer features.
 
-A model folder holds `config.json` (everything that the weights need to be used rightly), `network.json` (the architecture,
+A model folder holds `skinapp.json` (everything that the weights need to be used rightly), `network.json` (the architecture,
 Keras's own serialisation of stock layers) and `weights.npz` (half precision). It is written by `train/` and only read here.
 """
 
-import json
 import os
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault(
     "TF_CPP_MIN_LOG_LEVEL", "2"
@@ -20,112 +18,17 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from skinapp.decision import OperatingPoint
 from skinapp.lesions import BY_CODE, CODES, LesionClass
 from skinapp.network.case_index import FILE as SIMILAR
 from skinapp.network.case_index import Index
+from skinapp.network.configuration import Configuration, ModelError
 from skinapp.network.dermatoscopic import FILE as GAUSSIAN
 from skinapp.network.dermatoscopic import Gaussian
-from skinapp.network.folders import ModelError, checked
+from skinapp.network.folders import checked
 from skinapp.network.folding import folded
-from skinapp.photo.preprocess import RESAMPLING, to_input
+from skinapp.photo.preprocess import to_input
 
-FORMAT = 3  # of the model folder; a folder of another format is refused
 BATCH = 16  # photos at once when many are scored: times eight views, what two cores digest best
-
-
-@dataclass(frozen=True)
-class Configuration:
-    """`config.json`: how the weights beside it are to be used.
-
-    `prior` is the class mix that softmax of the logits presumes (that of the training photos, in the order of `classes`).
-    The probabilities shown are softmax((logits - tau * log(prior)) / temperature): tau 0 presumes that mix, 1 presumes
-    seven classes that are equally frequent. `views` mirrored and turned copies are averaged (1, 2, 4 or 8).
-    `set_thresholds` (one a class) and `operating_points` are what `skinapp.decision` needs; the sets hold the right class
-    with probability `set_coverage`. `dermatoscopic_layer` is the layer whose pooled output tells dermatoscopic photos from
-    others (`skinapp.network.dermatoscopic`), empty where that was not fitted; a photo passes up to `dermatoscopic_threshold`.
-    `sha256` is by file name; a similar.npz named there is the index of training cases (`skinapp.network.case_index`). `command` and
-    `versions` tell how the weights came about.
-    """
-
-    format: int
-    network: str
-    settings: dict[str, Any]
-    input_size: int
-    resampling: str
-    classes: tuple[str, ...]
-    map_layer: str
-    map_method: str
-    views: int
-    prior: tuple[float, ...]
-    temperature: float
-    tau: float
-    set_coverage: float
-    set_thresholds: tuple[float, ...]
-    operating_points: tuple[OperatingPoint, ...]
-    dermatoscopic_layer: str
-    dermatoscopic_threshold: float
-    sha256: dict[str, str]
-    versions: dict[str, str]
-    command: str
-
-    @classmethod
-    def read(cls, folder: Path) -> "Configuration":
-        """Read `folder`/config.json. Raises ModelError where it is missing, unreadable or of another format."""
-        path = folder / "config.json"
-        try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
-        except OSError:
-            raise ModelError(f"{folder} is no model folder: it has no readable config.json.") from None
-        except ValueError:
-            raise ModelError(f"{path} is no JSON: restore it from the repository or train again.") from None
-        if not isinstance(raw, dict) or raw.get("format") != FORMAT:
-            raise ModelError(
-                f"{path} is not of format {FORMAT}: it was written by another version of skinapp."
-            )
-        missing = {field.name for field in fields(cls)} ^ raw.keys()
-        if missing:
-            raise ModelError(
-                f"{path} and this version of skinapp disagree about {', '.join(sorted(missing))}."
-            )
-        if tuple(raw["classes"]) != CODES:
-            raise ModelError(
-                f"{path} lists other classes, or in another order, than skinapp's: {', '.join(CODES)}."
-            )
-        if raw["resampling"] not in RESAMPLING or raw["views"] not in (1, 2, 4, 8):
-            raise ModelError(f"{path} names a resampling or a number of views that skinapp does not know.")
-        fixed: dict[str, Any] = {
-            k: tuple(value) if isinstance(value, list) else value for k, value in raw.items()
-        }
-        fixed["operating_points"] = tuple(OperatingPoint(**point) for point in raw["operating_points"])
-        return cls(**fixed)
-
-    def write(self, folder: Path) -> None:
-        """Write `folder`/config.json."""
-        (folder / "config.json").write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
-
-    def probabilities(self, logits: np.ndarray) -> np.ndarray:
-        """float32 (..., 7) logits, averaged over the views -> float64 (..., 7) probabilities that sum to 1.
-
-        Temperature: Guo 2017, arXiv:1706.04599; prior: Saerens 2002, doi:10.1162/089976602753284446.
-        """
-        return probabilities(logits, self.temperature, self.tau, np.asarray(self.prior))
-
-    @property
-    def presumed_mix(self) -> dict[str, float]:
-        """The class mix that the probabilities presume: the prior, as far as tau has left it. By code, sum 1."""
-        left = np.asarray(self.prior) ** (1 - self.tau)
-        return dict(zip(self.classes, (left / left.sum()).tolist(), strict=True))
-
-
-def probabilities(logits: np.ndarray, temperature: float, tau: float, prior: np.ndarray) -> np.ndarray:
-    """softmax((logits - tau * log(prior)) / temperature). float (..., 7) -> float64 (..., 7), sums 1.
-
-    The prior comes first, so that tau alone decides which class is named, and temperature how surely.
-    """
-    adjusted = (np.asarray(logits, np.float64) - tau * np.log(prior)) / temperature
-    exponentials = np.exp(adjusted - adjusted.max(axis=-1, keepdims=True))
-    return exponentials / exponentials.sum(axis=-1, keepdims=True)
 
 
 @dataclass(frozen=True)
@@ -160,7 +63,7 @@ class Classifier:
 
     network: as it is stored, photo to logits; folded: the same as it is run, photo to the map layer's features, logits, the
     layer of the dermatoscopic score and what feeds the logits; head: of that, features to logits.
-    Raises ModelError where a file is missing or not the one that config.json was written for.
+    Raises ModelError where a file is missing or not the one that skinapp.json was written for.
     """
 
     def __init__(self, folder: Path):

@@ -4,14 +4,11 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any
+
+from skinapp.network.configuration import FILE, Configuration, ModelError
 
 MODELS = Path(__file__).resolve().parents[2] / "model"
 DEFAULT_MODEL = "fast"
-
-
-class ModelError(RuntimeError):
-    """A model folder that cannot be used; its text says what is wrong and what to do."""
 
 
 def model_folders() -> dict[str, Path]:
@@ -19,7 +16,7 @@ def model_folders() -> dict[str, Path]:
 
     Raises ModelError where SKINAPP_MODEL is no folder or the default model is missing.
     """
-    shipped = {path.parent.name: path.parent for path in sorted(MODELS.glob("*/config.json"))}
+    shipped = {path.parent.name: path.parent for path in sorted(MODELS.glob(f"*/{FILE}"))}
     named = os.environ.get("SKINAPP_MODEL")
     if named:
         folder = Path(named)
@@ -48,53 +45,38 @@ def model_folder(named: str) -> Path:
 
 
 def title(folder: Path) -> str:
-    """A model for people, with its figures where it brings some: "fast, 94 px (balanced accuracy .74, AUC .96)"."""
-    size = _read(folder / "config.json").get("input_size")
-    figures = _read(folder / "metrics.json").get("cross_fitted", {})
-    shown = f"{folder.resolve().name}, {size} px"
-    if figures.get("macro_auc") is None:
+    """A model for people, with its figures where it brings some: "fast, 94 px (balanced accuracy .74, AUC .96)". Raises ModelError."""
+    shown = f"{folder.resolve().name}, {Configuration.read(folder).input_size} px"
+    try:
+        figures = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["cross_fitted"]
+        both = figures["balanced_accuracy"], figures["macro_auc"]
+    except (OSError, ValueError, KeyError, TypeError):  # a model that nobody has measured
         return shown
-    balanced, area = (f"{figures[key]:.2f}".removeprefix("0") for key in ("balanced_accuracy", "macro_auc"))
+    if None in both:
+        return shown
+    balanced, area = (f"{figure:.2f}".removeprefix("0") for figure in both)
     return f"{shown} (balanced accuracy {balanced}, AUC {area})"
 
 
-def sha256(folder: Path) -> str:
-    """The sha256 of a model's weights as its configuration has it; empty where it cannot be read."""
-    recorded = _read(folder / "config.json").get("sha256", {})
-    return str(recorded.get("weights.npz", "")) if isinstance(recorded, dict) else ""
-
-
 def checked(path: Path, sha256: str) -> bytes:
-    """The bytes of a model's file. Raises ModelError where it is missing, or not the one that config.json was written for."""
+    """The bytes of a model's file. Raises ModelError where it is missing, or not the one that the configuration was written for."""
     try:
         data = path.read_bytes()
     except OSError:
         raise ModelError(f"{path} is missing or cannot be read: restore it from the repository.") from None
     if hashlib.sha256(data).hexdigest() != sha256:
         raise ModelError(
-            f"{path} is not the file that config.json was written for (sha256 differs): restore both."
+            f"{path} is not the file that {FILE} was written for (sha256 differs): restore both."
         )
     return data
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """All that a classifier is loaded from, by name: config.json and the files it names. Raises ModelError."""
-    try:
-        configuration = (folder / "config.json").read_bytes()
-        named = {str(name): str(sha) for name, sha in json.loads(configuration)["sha256"].items()}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        raise ModelError(f"{folder} is no model folder: it has no readable config.json.") from None
-    if any(Path(name).name != name for name in named):
-        raise ModelError(f"{folder}: config.json names files outside the folder.")
-    return {"config.json": configuration} | {name: checked(folder / name, sha) for name, sha in named.items()}
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """A JSON file, or nothing: a folder that cannot be read at all is refused when the model is loaded."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
+    """All that a classifier is loaded from, by name: its configuration and the files that it names. Raises ModelError."""
+    named = Configuration.read(folder).sha256
+    return {FILE: (folder / FILE).read_bytes()} | {
+        name: checked(folder / name, sha) for name, sha in named.items()
+    }
 
 
 def default_model() -> Path:

@@ -10,14 +10,14 @@ import numpy as np
 from PIL import Image
 
 from skinapp.network.classifier import Classifier
-from skinapp.network.folders import ModelError
+from skinapp.network.configuration import ModelError
 from skinapp.photo.preprocess import to_pixels
 
 FILE = "known_answer.json"
 TOLERANCE = 0.02  # of a logit: processors and TensorFlow versions round differently, and the spread of logits is about 3
 
-# What of config.json decides an answer, beside the weights. No checksum guards config.json, since later steps of training add
-# to it; a calibration that somebody has changed would pass unseen.
+# What of the configuration decides an answer, beside the weights. Its checksum tells that nobody has edited it; this tells that
+# a later step of training, which may rewrite it, has left the answers as they were.
 DECIDING = (
     "input_size", "resampling", "classes", "views", "prior", "temperature", "tau",
     "set_coverage", "set_thresholds", "operating_points", "dermatoscopic_layer", "dermatoscopic_threshold",
@@ -62,7 +62,7 @@ def check(classifier: Classifier) -> None:
     now = _deciding(classifier)
     if changed := [name for name in DECIDING if name not in then or then[name] != now[name]]:
         raise ModelError(
-            f"{classifier.folder}: config.json has another {' and '.join(changed)} than when the known answer was stored: "
+            f"{classifier.folder}: skinapp.json has another {' and '.join(changed)} than when the known answer was stored: "
             "restore it, or run python -m train.known_answer."
         )
     found = logits(classifier)

@@ -6,7 +6,8 @@ import gradio as gr
 
 from skinapp import __version__
 from skinapp.lesions import CLASSES
-from skinapp.network.folders import model_folders, sha256, title
+from skinapp.network.configuration import Configuration
+from skinapp.network.folders import model_folders, title
 from skinapp.service.engine import Engine
 
 HAM10000 = "https://doi.org/10.1038/sdata.2018.161"
@@ -18,7 +19,14 @@ CC_BY_NC = "https://creativecommons.org/licenses/by-nc/4.0/"
 def add(engine: Engine) -> None:
     """Add the tab's content to the page that is being built."""
     folders = model_folders()
-    gr.HTML(about_html({title(folders[name]): sha256(folders[name]) for name in engine.names}))
+    gr.HTML(
+        about_html(
+            {
+                title(folders[name]): Configuration.read(folders[name]).sha256["weights.npz"]
+                for name in engine.names
+            }
+        )
+    )
 
 
 def about_html(models: dict[str, str]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from skinapp.network.classifier import Configuration
+from skinapp.network.configuration import Configuration
 
 LARGEST = 10_000_000  # bytes of a weights file: more needs LFS on a Space
 
@@ -20,7 +20,7 @@ def check_size(network: keras.Model) -> None:
 
 
 def write_model(folder: Path, network: keras.Model, configuration: Configuration) -> None:
-    """Write network.json, weights.npz (half precision) and config.json with their sha256. Raises ValueError as above."""
+    """Write network.json, weights.npz (half precision) and skinapp.json with their sha256. Raises ValueError as above."""
     check_size(network)
     (folder / "network.json").write_text(network.to_json(), encoding="utf-8")
     np.savez(folder / "weights.npz", **{v.path: v.numpy().astype(np.float16) for v in network.weights})

@@ -20,7 +20,8 @@ from tqdm import tqdm
 
 from skinapp.figures.evaluation import macro_auc
 from skinapp.lesions import CODES
-from skinapp.network.classifier import Classifier, load, probabilities
+from skinapp.network.classifier import Classifier, load
+from skinapp.network.configuration import probabilities
 from skinapp.photo.preprocess import open_photo, to_pixels
 from train.dataset import Dataset, DatasetError
 from train.network.architectures import CnnSettings, EfficientNetLiteSettings, build

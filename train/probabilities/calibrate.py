@@ -28,7 +28,7 @@ from skinapp.decision import (
 )
 from skinapp.figures.evaluation import expected_calibration_error
 from skinapp.lesions import CODES
-from skinapp.network.classifier import Configuration, probabilities
+from skinapp.network.configuration import Configuration, probabilities
 from train.validation import Validation, read_validation
 
 TAUS = np.round(np.arange(0, 1.01, 0.05), 2)
@@ -133,7 +133,7 @@ def _conformal_quantile(scores: np.ndarray, level: float) -> float | None:
 
 
 def calibrate_model(folder: Path) -> None:
-    """Fit everything above to the tune lesions in validation.csv, and put it into config.json."""
+    """Fit everything above to the tune lesions in validation.csv, and put it into skinapp.json."""
     configuration = Configuration.read(folder)
     fit_configuration(configuration, read_validation(folder).part("tune")).write(folder)
 
