@@ -12,7 +12,8 @@ from skinapp.decision import TARGETS, OperatingPoint, conformal_set, target_prob
 from skinapp.lesions import BY_CODE, CODES, LesionClass
 from skinapp.network.classifier import Classifier, Prediction
 from skinapp.network.saliency import SaliencyMap, explain
-from skinapp.photo.checks import Check, check_square, dermatoscopic_check
+from skinapp.photo.checks import Check, check_square, colours_check, dermatoscopic_check
+from skinapp.photo.colours import IGNORED
 from skinapp.photo.preprocess import Frame, framed, open_photo, to_pixels
 
 SHOWN_SIDE = 512  # pixels a side of the square that people see; the network sees its own
@@ -127,7 +128,8 @@ def prepare(photo: Image.Image, classifier: Classifier, frame: Frame | None = No
     side = square.width
     pixels = to_pixels(square, classifier.configuration.input_size, classifier.configuration.resampling)
     square.thumbnail((SHOWN_SIDE, SHOWN_SIDE), Image.Resampling.LANCZOS)
-    return Prepared(square, pixels, check_square(square, side))
+    checks = (*check_square(square, side), colours_check(IGNORED in photo.info))
+    return Prepared(square, pixels, checks)
 
 
 def reading_of(prepared: Prepared, prediction: Prediction, classifier: Classifier) -> Reading:

@@ -136,7 +136,73 @@ def test_nothing_of_the_header_goes_further() -> None:
             assert b"Secret" not in file.getvalue()
 
 
+def bare_jpeg() -> bytes:
+    """DRAWN as a JPEG whose markers do not say which colours it holds."""
+    file = io.BytesIO()
+    DRAWN.save(file, "JPEG", quality=95)
+    data = file.getvalue()
+    return data[:2] + data[4 + int.from_bytes(data[4:6], "big") :]
+
+
+def unnamed_jpeg(pixels: np.ndarray) -> bytes:
+    """Three channels as they are, none of them reduced, in a JPEG that says nothing of them. pixels: uint8 (h, w, 3)."""
+    file = io.BytesIO()
+    Image.fromarray(pixels, "RGB").save(file, "JPEG", quality=95, keep_rgb=True)
+    data = file.getvalue()
+    adobe = data.index(b"\xff\xee")
+    data = data[:adobe] + data[adobe + 16 :]
+    frame, scan = data.index(b"\xff\xc0"), data.index(b"\xff\xda")
+    changed = bytearray(data)
+    for number in range(3):
+        changed[frame + 10 + 3 * number] = changed[scan + 5 + 2 * number] = number + 1
+    return bytes(changed)
+
+
+def jpeg_2000_of(pixels: np.ndarray, mct: int) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels, "RGB").save(file, "JPEG2000", mct=mct, no_jp2=True)
+    return encapsulate([file.getvalue()])
+
+
+J2K, J2K_YBR = jpeg_2000_of(PIXELS, 1), jpeg_2000_of(YBR, 0)
+CONTRADICTORY: dict[str, bytes] = {
+    "jpeg of reduced chrominance, called rgb": dicom(encapsulate([bare_jpeg()]), "RGB", JPEGBaseline8Bit),
+    "jpeg with jfif, called rgb": dicom(compressed("JPEG", quality=95, subsampling=0), "RGB", JPEGBaseline8Bit),
+    "jpeg of rgb, called ybr": dicom(compressed("JPEG", quality=95, keep_rgb=True), "YBR_FULL", JPEGBaseline8Bit),
+    "jpeg that says nothing, rgb": dicom(encapsulate([unnamed_jpeg(PIXELS)]), "RGB", JPEGBaseline8Bit),
+    "jpeg that says nothing, ybr": dicom(encapsulate([unnamed_jpeg(YBR)]), "YBR_FULL", JPEGBaseline8Bit),
+    "jpeg, called 16 bits with 8 stored": dicom(compressed("JPEG", quality=95), "YBR_FULL_422", JPEGBaseline8Bit, BitsAllocated=16),
+    "transformed jpeg 2000, called ybr": dicom(J2K, "YBR_FULL", JPEG2000Lossless),
+    "transformed jpeg 2000, called rgb": dicom(J2K, "RGB", JPEG2000Lossless),
+    "transformed jpeg 2000, called ict": dicom(J2K, "YBR_ICT", JPEG2000Lossless),
+    "transformed jpeg 2000, called 16 bits with 8 stored": dicom(J2K, "YBR_RCT", JPEG2000Lossless, BitsAllocated=16),
+    "jpeg 2000 of ybr, called ict": dicom(J2K_YBR, "YBR_ICT", JPEG2000Lossless),
+    "jpeg 2000 of ybr, called so": dicom(J2K_YBR, "YBR_FULL", JPEG2000Lossless),
+    "jpeg 2000 of rgb": dicom(jpeg_2000_of(PIXELS, 0), "RGB", JPEG2000Lossless),
+    "rgb, called 422": dicom(PIXELS.tobytes(), "YBR_FULL_422"),
+    "ybr of three bytes a pixel, called 422": dicom(YBR.tobytes(), "YBR_FULL_422"),
+    "without planar configuration": dicom(PIXELS.tobytes(), "RGB", PlanarConfiguration=None),
+    "without bits stored": dicom(PIXELS.tobytes(), "RGB", BitsStored=None, HighBit=None),
+    "without samples and representation": dicom(PIXELS.tobytes(), "RGB", SamplesPerPixel=None, PixelRepresentation=None),
+    "16 bits with the lower 8 stored": dicom(PIXELS.astype("<u2").tobytes(), "RGB", BitsAllocated=16),
+    "16 bits with the upper 8 stored": dicom((PIXELS.astype("<u2") * 256).tobytes(), "RGB", BitsAllocated=16, HighBit=15),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CONTRADICTORY)
+def test_what_the_picture_itself_says_decides(case: str) -> None:
+    assert np.abs(np.asarray(open_photo(CONTRADICTORY[case])).astype(int) - PIXELS).mean() < 2.5
+
+
 REFUSED: dict[str, tuple[bytes, str]] = {
+    "ybr that says nothing, called rgb": (dicom(encapsulate([unnamed_jpeg(YBR)]), "RGB", JPEGBaseline8Bit), "PhotometricInterpretation"),
+    "rgb that says nothing, called ybr": (dicom(encapsulate([unnamed_jpeg(PIXELS)]), "YBR_FULL", JPEGBaseline8Bit), "PhotometricInterpretation"),
+    "jpeg 2000 of ybr, called rgb": (dicom(J2K_YBR, "RGB", JPEG2000Lossless), "PhotometricInterpretation"),
+    "jpeg 2000 of rgb, called ict": (dicom(jpeg_2000_of(PIXELS, 0), "YBR_ICT", JPEG2000Lossless), "PhotometricInterpretation"),
+    "jpeg 2000 without transform, called rct": (dicom(J2K_YBR, "YBR_RCT", JPEG2000Lossless), "PhotometricInterpretation"),
+    "two bytes a pixel, called rgb": (dicom(upsampled_422(), "RGB"), "PhotometricInterpretation"),
+    "one byte a pixel, called rgb": (dicom(GREY.tobytes(), "RGB"), "PhotometricInterpretation"),
+    "without photometric interpretation": (dicom(PIXELS.tobytes(), "RGB", PhotometricInterpretation=None), "PhotometricInterpretation"),
     "computed tomography": (
         dicom(GREY.tobytes(), "MONOCHROME2", Modality="CT", SOPClassUID="1.2.840.10008.5.1.4.1.1.2"), "no photo of the skin",
     ),

@@ -129,3 +129,13 @@ def test_what_cannot_be_read_is_refused_in_a_sentence(data: bytes, word: str) ->
 def test_limits_hold() -> None:
     with pytest.raises(PhotoError, match="0.02 megapixels"):
         open_photo(PHOTO, limits=Limits(most_pixels=20_000))
+
+
+def test_a_film_behind_it_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "MOST_HEIC_BYTES", len(PHOTO))
+    box = struct.pack(">L4s", 100_008, b"mpvd") + bytes(100_000)
+    second = struct.pack(">L4s4sL", 16, b"ftyp", b"mp42", 0) + bytes(100_000)
+    for data in (PHOTO + box, PHOTO + second, PHOTO + box + second):
+        assert np.array_equal(np.asarray(open_photo(data)), np.asarray(open_photo(PHOTO)))
+    with pytest.raises(PhotoError, match="larger than"):
+        open_photo(PHOTO + struct.pack(">L4s", 100_008, b"free") + bytes(100_000))

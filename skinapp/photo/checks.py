@@ -59,6 +59,17 @@ def dermatoscopic_check(passed: bool) -> Check:
     )
 
 
+def colours_check(ignored_profile: bool) -> Check:
+    """ignored_profile: whether the photo's own colour profile could not be used (`skinapp.photo.colours`)."""
+    return _check(
+        "colours",
+        not ignored_profile,
+        "Colours are known.",
+        "The photo's colour profile cannot be used: its colours may be wrong.",
+        "Export the photo in sRGB, and compare its colours with the original.",
+    )
+
+
 def lesion_outline(picture: np.ndarray) -> np.ndarray | None:
     """Roughly where the lesion is: what differs from the skin at the rim. float32 (S, S, 3) -> bool (S, S), or None.
 

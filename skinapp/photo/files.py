@@ -19,6 +19,7 @@ MOST_READS = 200_000
 MOST_SCANS = 100  # a progressive JPEG has about ten; each scan costs a walk through the whole picture
 # Tables or EXIF blocks of a JPEG and its previews, colour profiles of a PNG: one to a dozen.
 MOST_TABLES = 100
+MOST_MARKERS = 10_000  # of a JPEG, and chunks before a PNG's pixels; a photo has fewer than a hundred
 MOST_HEIC_BYTES = (
     25 * 2**20
 )  # noise takes a core 0.13 s a megabyte; a telephone's 48 megapixels have about ten
@@ -169,17 +170,56 @@ def _pillow_name(prefix: bytes) -> str:
 
 
 def check_cost(data: bytes, kind: str) -> None:
-    """Refuse a JPEG, PNG, HEIC or TIFF that is built to cost far more than its size in pixels. Raises PhotoError."""
-    if kind == "JPEG" and data.count(b"\xff\xda") > MOST_SCANS:  # the bytes of a scan never hold a marker
-        raise PhotoError("This JPEG is made of too many scans: save it anew as a baseline JPEG.")
-    if kind == "JPEG" and data.count(b"\xff\xdb") > MOST_TABLES:
-        raise PhotoError("This JPEG holds too many tables: save it anew as a baseline JPEG.")
+    """Refuse a PNG, HEIC or TIFF that is built to cost far more than its size in pixels. Raises PhotoError."""
     if kind == "PNG" and data.count(b"iCCP") > MOST_TABLES:  # each is unpacked, to a megabyte
         raise PhotoError("This PNG holds too many colour profiles: save it anew as PNG or JPEG.")
-    if kind == "HEIF" and len(data) > MOST_HEIC_BYTES:
+    if kind == "HEIF" and _bytes_without_film(data) > MOST_HEIC_BYTES:
         raise PhotoError(f"This HEIC is larger than {MOST_HEIC_BYTES // 2**20} MB: save the photo as JPEG.")
     if kind == "TIFF":
         _check_tiff(data)
+
+
+def own_jpeg(data: bytes) -> bytes:
+    """A JPEG up to its picture's own end, without the film, second view or gain map that telephones write behind it.
+
+    Raises PhotoError where it is built to cost far more than its size in pixels.
+    """
+    place, markers, scans, tables = 2, 0, 0, 0
+    while match := _MARKER.search(data, place):
+        marker, place, markers = match[1][0], match.end(), markers + 1
+        if marker == 0xD9:
+            return data[:place]
+        scans += marker == 0xDA
+        tables += marker == 0xDB
+        if scans > MOST_SCANS:
+            raise PhotoError("This JPEG is made of too many scans: save it again as a baseline JPEG.")
+        if tables > MOST_TABLES:
+            raise PhotoError("This JPEG holds too many tables: save it again as a baseline JPEG.")
+        if markers > MOST_MARKERS:
+            raise PhotoError("This JPEG is made of too many parts: save it again as a baseline JPEG.")
+        if marker not in (0x01, 0xD8):  # these two stand alone; all others begin with their length
+            place += max(2, int.from_bytes(data[place : place + 2], "big"))
+    return data
+
+
+# What may follow inside a scan, the byte 0 and restart markers, begins no part of the file.
+_MARKER = re.compile(rb"\xff([^\0\xd0-\xd7\xff])", re.DOTALL)
+
+
+def _bytes_without_film(data: bytes) -> int:
+    """The bytes of a HEIC but for the film that telephones write behind it, in a box of its own or as a whole second file."""
+    place = film = 0
+    while place + 8 <= len(data):
+        size, name = struct.unpack_from(">L4s", data, place)
+        if size == 1 and place + 16 <= len(data):
+            (size,) = struct.unpack_from(">Q", data, place + 8)
+        if name == b"ftyp" and place:
+            return place - film
+        if size < 8:  # the last box, or none
+            break
+        film += min(size, len(data) - place) if name == b"mpvd" else 0
+        place += size
+    return len(data) - film
 
 
 def _check_tiff(data: bytes) -> None:

@@ -1,8 +1,8 @@
 """From a photo to the network's input: one way, shared by training, evaluation and the app.
 
 Everything that touches pixels before the network is here:
-bytes or file -> `open_photo` (upright RGB picture) -> `centre_square` -> `to_input` (float32 batch of one).
-Which kinds of file there are, and what makes one too dear, is in `files`; DICOM, which few send, in `dicom`.
+bytes or file -> `open_photo` (upright picture in sRGB) -> `centre_square` -> `to_input` (float32 batch of one).
+Which kinds of file there are, and what makes one too dear, is in `files`; other colours than sRGB are in `colours`; DICOM, which few send, is in `dicom`.
 """
 
 import logging
@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from skinapp.photo.colours import bmp_profile, in_srgb, png_profile, told_profile
 from skinapp.photo.files import (
     SMALLEST_SIDE,
     Limits,
@@ -23,6 +24,7 @@ from skinapp.photo.files import (
     check_cost,
     kind_of,
     orientation,
+    own_jpeg,
     refusal_by_name,
     without_app_data,
 )
@@ -67,7 +69,8 @@ def open_photo(
 ) -> Image.Image:
     """Decode a photo and set it upright.
 
-    source: the bytes of an image file, or its path -> Pillow image, mode RGB, upright, no metadata.
+    source: the bytes of an image file, or its path -> Pillow image, mode RGB in sRGB, upright, no metadata but
+    `colours.IGNORED` in its `info` where the file tells its colours in a way that cannot be used.
     Of a JPEG, the decoder makes a half, quarter or eighth where `enough` pixels remain on the short side and the size can
     be divided evenly, which takes a fraction of the time; None decodes every pixel. Training, evaluation and whoever reads the whole
     square leave `enough` as it is and so see the same pixels; the page asks for as many of the part that it reads. Pictures below
@@ -159,34 +162,43 @@ def _decode(data: bytes, kind: str, enough: int | None, limits: Limits) -> Image
     if kind == "DICOM":
         from skinapp.photo.dicom import open_dicom  # pydicom is loaded by those who need it
 
-        return _to_rgb(open_dicom(data, limits))
+        picture, profile = open_dicom(data, limits)
+        return in_srgb(_to_rgb(picture), profile, _even_scale(picture.size, enough))
     check_cost(data, kind)
-    exif = b""
+    exif, profile = b"", None
     if kind == "JPEG":
-        data, exif = without_app_data(data)
-    if kind == "HEIF":
+        data, exif = without_app_data(own_jpeg(data))
+    elif kind == "PNG":
+        data, profile = png_profile(data)
+    elif kind == "BMP":
+        profile = bmp_profile(data)
+    elif kind == "HEIF":
         _learn_heif()
     with Image.open(Metered(data), formats=[kind]) as image:
         limits.check_picture(*image.size)
         _refuse_unsuitable(image)
-        if enough and kind == "JPEG":
-            _reduce(image, enough)
+        scale = _even_scale(image.size, enough)
+        if scale > 1 and kind == "JPEG":  # the decoder itself makes fewer pixels
+            image.draft(None, (image.width // scale, image.height // scale))
+            scale = 1
         image.load()
         turn = _UPRIGHT.get(orientation(exif or _exif(image, kind)))
-        return _to_rgb(image if turn is None else image.transpose(turn))
+        if profile is None:
+            profile = told_profile(image)
+        return in_srgb(_to_rgb(image if turn is None else image.transpose(turn)), profile, scale)
 
 
-def _reduce(image: Image.Image, enough: int) -> None:
-    """Let the JPEG decoder make an eighth, quarter or half, where the centre square keeps its place to the pixel.
+def _even_scale(size: tuple[int, int], enough: int | None) -> int:
+    """8, 4 or 2 where so many pixels a side can be made one, and the centre square keeps its place to the pixel; else 1.
 
     Where its edges fell between two of the reduced pixels, it would be shifted, by up to 40 grey levels at a sharp edge.
     """
-    width, height = image.size
+    width, height = size
     margin = abs(width - height) // 2
     for scale in (8, 4, 2):
-        if min(width, height) >= scale * enough and not (width % scale or height % scale or margin % scale):
-            image.draft(None, (width // scale, height // scale))
-            return
+        if enough and min(size) >= scale * enough and not (width % scale or height % scale or margin % scale):
+            return scale
+    return 1
 
 
 def _exif(image: Image.Image, kind: str) -> bytes:
