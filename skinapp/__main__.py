@@ -16,7 +16,7 @@ from skinapp.network.configuration import ModelError
 from skinapp.network.folders import default_model, model_folder
 from skinapp.output.rows import CsvTable, Row
 from skinapp.photo.files import READ_KINDS_IN_WORDS
-from skinapp.photo.sources import Source, gather
+from skinapp.photo.sources import Source, gather, is_table
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -101,8 +101,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _sources(paths: Sequence[Path]) -> Iterator[Source]:
-    """The photos that the paths name; CSV files, which lie beside photos, are none."""
-    return (source for source in gather(paths) if not source.name.lower().endswith(".csv"))
+    """The photos that the paths name; tables and texts, which lie beside photos, are none."""
+    return gather(path for path in paths if not is_table(path.name))
 
 
 def _free_name(folder: Path, stem: str, suffix: str) -> Path:

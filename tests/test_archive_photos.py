@@ -3,6 +3,7 @@
 import http.server
 import os
 import threading
+import unicodedata
 import zipfile
 from collections.abc import Iterator
 from functools import partial
@@ -104,6 +105,18 @@ def test_a_csv_list(folder: Path, text: str) -> None:
     assert "names no photo" in str(contents[""])
 
 
+def test_a_list_from_an_office(folder: Path) -> None:
+    """In UTF-16, folders parted by backslashes, letters composed otherwise than on the disk."""
+    decomposed = unicodedata.normalize("NFD", "Müller.jpg")
+    (folder / "a" / decomposed).write_bytes(jpeg())
+    path = folder / "list.csv"
+    path.write_bytes("Nr;PATH\r\n1;a\\c.jpg\r\n2;a\\Müller.jpg\r\n".encode("utf-16"))
+    assert found(path) == {"a\\c.jpg": (folder / "a" / "c.jpg").read_bytes(), "a\\Müller.jpg": jpeg()}
+    path.write_bytes("Nr;Pfad\r\n1;b.jpg\r\n".encode("cp1252"))
+    with pytest.raises(ArchiveError, match="Its columns are nr, pfad"):
+        list(list_photos(str(path)))
+
+
 def test_a_parquet_list(folder: Path) -> None:
     paths = ["b.jpg", None, "a/c.jpg", "b.jpg", f"file://{folder}/b.jpg"]
     pq.write_table(pa.table({"dx": ["nv"] * 5, "path": paths}), folder / "list.parquet")
@@ -118,7 +131,7 @@ def test_a_list_that_is_none(tmp_path: Path, name: str) -> None:
     with pytest.raises(ArchiveError, match="no such file"):
         list(list_photos(str(tmp_path / name)))
     (tmp_path / name).write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ArchiveError, match="cannot be read as a list"):
+    with pytest.raises(ArchiveError, match="cannot be read as a list|no column path"):
         list(list_photos(str(tmp_path / name)))
     (tmp_path / "x.csv").write_text("image,dx\na,nv\n")
     pq.write_table(pa.table({"image": ["a"]}), tmp_path / "x.parquet")

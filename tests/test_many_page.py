@@ -260,10 +260,10 @@ def test_nothing_too_much_and_a_wrong_csv_get_a_sentence(
     page.get_by_role("button", name="Start").click()
     expect(page.get_by_role("alert")).to_contain_text("There is no photo yet", timeout=PATIENCE)
     labels = tmp_path / "wrong.csv"
-    labels.write_text("image,diagnosis\nalone,mel\n")
+    labels.write_text("image,patient\nalone,mel\n")
     start(page, [photos[1], labels])
     ended(page, "1 photo in")
-    expect(page.locator("#many-evaluation")).to_contain_text("No evaluation. The CSV needs a column dx")
+    expect(page.locator("#many-evaluation")).to_contain_text("No evaluation. The table needs a column dx")
     assert "Traceback" not in page.content()
 
 
@@ -339,7 +339,7 @@ def test_a_run_that_waits_for_its_turn_keeps_its_photos(
 def test_labels_that_cannot_be_used_are_named_before_the_run(
     engine: Engine, handlers: Handlers, upload: Upload, tmp_path: Path
 ) -> None:
-    (tmp_path / "labels.csv").write_text("image_id,diagnosis\nphoto,nv\n")
+    (tmp_path / "labels.csv").write_text("image_id,patient\nphoto,nv\n")
     _, waiting, _, evaluation, *_ = handlers["begin"](
         [upload, Upload(tmp_path / "labels.csv", "labels.csv")], engine.names[0]
     )

@@ -2,6 +2,7 @@
 
 import time
 import tracemalloc
+import unicodedata
 import zipfile
 from collections.abc import Callable
 from functools import partial
@@ -58,7 +59,7 @@ def test_a_folder_is_searched_to_the_bottom_without_hidden_files(tmp_path: Path)
         (tmp_path / name).write_bytes(jpeg())
     archive(tmp_path / "inside.zip", {"x.jpg": jpeg()})
     found = {Path(source.name).name: outcome(source) for source in gather([tmp_path])}
-    assert set(found) == {"b.jpg", "c.jpg", "notes.txt", "inside.zip"}
+    assert set(found) == {"b.jpg", "c.jpg", "inside.zip"}
     assert "inside a folder is not opened" in found["inside.zip"]
 
 
@@ -67,7 +68,66 @@ def test_a_missing_file_is_a_source_with_a_reason(classifier: Classifier, tmp_pa
     assert "cannot be opened" in str(result)
 
 
+def test_what_lies_beside_photos_is_no_photo(tmp_path: Path) -> None:
+    """Thumbnails and recycle bins of network drives, marks of Windows, licences and tables."""
+    beside = (
+        "a/@eaDir/x.jpg/SYNOPHOTO_THUMB_M.jpg", ".thumbnails/x.jpg", "$RECYCLE.BIN/x.jpg", "#recycle/x.jpg", "__MACOSX/._x.jpg",
+        "a/x.jpg:Zone.Identifier", "Thumbs.db", "metadata.csv", "licenses/CC-0.txt", "LICENSE", "attribution.txt", "README.md",
+        "labels.xlsx", "ISIC.tab",
+    )  # fmt: skip
+    members = {name: jpeg() for name in ("a/x.jpg", "y.JPG", *beside)}
+    for name, data in members.items():
+        (tmp_path / "folder" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "folder" / name).write_bytes(data)
+    path = archive(tmp_path / "photos.zip", members)
+    assert [Path(source.name).name for source in gather([tmp_path / "folder"])] == ["y.JPG", "x.jpg"]
+    assert list(outcomes(path)) == ["a/x.jpg", "y.JPG"]
+    assert [source.name for source in archive_sources(path) if sources.is_table(source.name)] == [
+        f"photos.zip/{name}" for name in ("ISIC.tab", "attribution.txt", "labels.xlsx", "licenses/CC-0.txt", "metadata.csv")
+    ]  # fmt: skip
+
+
+def test_a_linked_folder_is_followed_once(tmp_path: Path) -> None:
+    for name in ("here/one.jpg", "elsewhere/two.jpg"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(jpeg())
+    (tmp_path / "here" / "more").symlink_to("../elsewhere")
+    (tmp_path / "here" / "the same").symlink_to("../elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to("../here")
+    assert [Path(source.name).name for source in gather([tmp_path / "here"])] == ["one.jpg", "two.jpg"]
+
+
 # Archives
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding"),
+    [
+        (unicodedata.normalize("NFD", "Müller_1.jpg"), "utf-8"), ("皮膚1.jpg", "cp932"), ("サンプル/ほくろ.jpg", "cp932"),
+        ("Köhler/Müller.jpg", "cp850"), ("Châtre Béatrice.jpg", "cp850"), ("Ñandú.jpg", "cp850"), ("Пятно.jpg", "utf-8"),
+    ],
+)  # fmt: skip
+def test_names_of_an_archive_that_does_not_say_their_encoding(
+    tmp_path: Path, name: str, encoding: str
+) -> None:
+    raw = name.encode(encoding)
+    path = archive(tmp_path / "photos.zip", {"A" * len(raw): jpeg(), "plain.jpg": jpeg()})
+    path.write_bytes(path.read_bytes().replace(b"A" * len(raw), raw))
+    assert outcomes(path) == {name: "", "plain.jpg": ""}
+
+
+def test_backslashes_part_the_folders_of_an_archive(tmp_path: Path) -> None:
+    path = archive(tmp_path / "photos.zip", {"dir\\x.jpg": jpeg(), "dir\\": b"", "@eaDir\\x.jpg": jpeg()})
+    assert outcomes(path) == {"dir/x.jpg": ""}
+
+
+def test_joiners_in_a_name_stay_and_what_turns_the_writing_does_not(tmp_path: Path) -> None:
+    for name in ("می\u200cخواهم.jpg", "gpj\u202e.exe.jpg"):
+        (tmp_path / name).write_bytes(jpeg())
+    assert {Path(source.name).name for source in gather([tmp_path])} == {
+        "می\u200cخواهم.jpg",
+        "gpj\ufffd.exe.jpg",
+    }
 
 
 def test_an_archive_s_photos_are_read_without_touching_the_disk(

@@ -1,10 +1,9 @@
 """Which photos a SOURCE means, and how a worker, perhaps on another machine, gets at each of them."""
 
-import csv
-import io
 import json
 import os
 import time
+import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -15,11 +14,20 @@ import fsspec
 import pyarrow.parquet as pq
 
 from skinapp.archive import ArchiveError
+from skinapp.labels import LabelsError, column_name, parse_lines, read_text
 from skinapp.photo.preprocess import MOST_BYTES, PhotoError
-from skinapp.photo.sources import Source, archive_sources, file_source, gather, hidden, is_archive, refused
+from skinapp.photo.sources import (
+    Source,
+    archive_sources,
+    file_source,
+    gather,
+    hidden,
+    is_archive,
+    is_text,
+    refused,
+)
 
 LISTS = (".csv", ".parquet")
-TABLES = (*LISTS, ".jsonl")  # lie beside photos and are none
 PAUSES = (1.0, 4.0)  # seconds, before a photo that a server did not give is asked for again
 LASTING = (FileNotFoundError, PermissionError, ImportError)  # for what asking again is no help
 
@@ -106,7 +114,7 @@ def _unpacked(url: str) -> str:
 def _members(path: Path) -> list[Source]:
     """The photos of a ZIP, which is the user's own and may be large; no photo in it may."""
     members = archive_sources(path, most_files=10**6, most_bytes=2**60)
-    return [member for member in members if not member.name.lower().endswith(TABLES)]
+    return [member for member in members if not is_text(member.name)]
 
 
 def _of_files(path: Path) -> Iterator[Photo]:
@@ -116,7 +124,7 @@ def _of_files(path: Path) -> Iterator[Photo]:
         except PhotoError as error:
             yield Photo(source.name, error=str(error))
             continue
-        if not place.lower().endswith(TABLES):
+        if not is_text(place):
             yield Photo(source.name, place)
 
 
@@ -144,7 +152,7 @@ def _of_url(source: str) -> Iterator[Photo]:
     _, chained, rest = url.partition("::")
     above = root.partition("*")[0].rpartition("/")[0]
     for path in sorted(found):
-        if not hidden(path.removeprefix(above).split("/")) and not path.lower().endswith(TABLES):
+        if not hidden(path.removeprefix(above).split("/")) and not is_text(path):
             yield Photo(system.unstrip_protocol(path) + chained + rest, path)
 
 
@@ -157,14 +165,26 @@ def _of_list(source: str) -> Iterator[Photo]:
             for path in (_csv_paths if own.lower().endswith(".csv") else _parquet_paths)(file):
                 if not path:
                     yield Photo("", error="The list names no photo in this row.")
-                elif _is_url(path) or os.path.isabs(path):
+                elif _is_url(path):
                     yield Photo(path, path)
+                elif os.path.isabs(path):
+                    yield Photo(path, _existing(path))
+                elif _is_url(source):
+                    slashed = path.replace("\\", "/")
+                    yield Photo(path, f"{above}/{slashed}{chained}{rest}")
                 else:
-                    yield Photo(path, f"{above}/{path}{chained}{rest}")
+                    yield Photo(path, _existing(f"{above}/{path}"))
     except ArchiveError:
         raise
     except Exception as error:  # noqa: BLE001  # as above; and a damaged table has many ways to say so
         raise ArchiveError(f"{source} cannot be read as a list ({_reason(error)}): check the file.") from None
+
+
+def _existing(path: str) -> str:
+    """The file that a list means: it may part folders by backslashes, and have letters composed otherwise than the disk has."""
+    slashed = path.replace("\\", "/")
+    forms = [path, *(unicodedata.normalize(form, one) for one in (path, slashed) for form in ("NFC", "NFD"))]
+    return next((form for form in forms if os.path.lexists(form)), path)
 
 
 def _parquet_paths(file: Any) -> Iterator[str | None]:
@@ -176,16 +196,19 @@ def _parquet_paths(file: Any) -> Iterator[str | None]:
 
 
 def _csv_paths(file: Any) -> Iterator[str | None]:
-    """Separated by commas, semicolons or tabs, as `skinapp.labels` takes them."""
-    text = io.TextIOWrapper(file, "utf-8-sig", newline="")
-    first = text.readline()
-    separator = max(",;\t", key=first.count)
-    columns = [name.strip().lower() for name in next(csv.reader([first], delimiter=separator), [])]
+    """In whatever encoding and with whatever separator `skinapp.labels` takes."""
+    try:
+        lines = parse_lines(read_text(file.read())[0])
+    except LabelsError as error:
+        raise ArchiveError(str(error)) from None
+    columns = [column_name(cell) for cell in lines[0]] if lines else []
     if "path" not in columns:
-        raise ArchiveError("The list has no column path, which is to name the photos.")
-    for row in csv.reader(text, delimiter=separator):
-        if row:
-            yield dict(zip(columns, row, strict=False)).get("path", "").strip()
+        found = f" Its columns are {', '.join(columns[:5])}." if any(columns) else ""
+        raise ArchiveError(f"The list has no column path, which is to name the photos.{found}")
+    place = columns.index("path")
+    for cells in lines[1:]:
+        if cells:
+            yield cells[place].strip() if place < len(cells) else ""
 
 
 def _fetched(opened: Callable[[], Any]) -> bytes:

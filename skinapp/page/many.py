@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from PIL import Image
 
-from skinapp.labels import Agreement, LabelsError, agreement, read_labels
+from skinapp.labels import Agreement, Labels, LabelsError, agreement, labels_among
 from skinapp.output.rows import CsvTable, Row, document
 from skinapp.page.many_table import EMPTY, Order, agreement_html, table_html
 from skinapp.page.pictures import data_uri
 from skinapp.page.result import refusal_html
 from skinapp.page.uploads import TooMany, Upload, Uploads, download_path, sort_out, takes_uploads
-from skinapp.photo.preprocess import PhotoError
 from skinapp.photo.sources import MOST_FILES
 from skinapp.service.engine import Engine, UnknownModel
 
@@ -78,17 +77,9 @@ class Run:
         return None if self.labels is None else agreement(self.rows, self.labels)
 
     @cached_property
-    def labels(self) -> dict[str, str] | None:
+    def labels(self) -> Labels | None:
         """The dx that came along, None without. Raises LabelsError."""
-        if not self.uploads.tables:
-            return None
-        if len(self.uploads.tables) > 1:
-            raise LabelsError("There is more than one CSV: bring one, with the dx of all photos.")
-        try:
-            content = self.uploads.tables[0].content()
-        except PhotoError as error:
-            raise LabelsError(str(error)) from None
-        return read_labels(content if isinstance(content, bytes) else content.read_bytes())
+        return labels_among(self.uploads.tables)
 
     def as_json(self, classifier: Classifier) -> dict[str, Any]:
         """The document of `rows`, and with a CSV among the files {evaluation: figures or {error}}."""

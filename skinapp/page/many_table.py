@@ -131,6 +131,7 @@ def agreement_html(found: Agreement) -> str:
     if found.unused:
         left_out.append(f"{found.unused:,} dx without a photo that was read")
     note = f" Left out: {'; '.join(left_out)}." if left_out else ""
+    note += "".join(f" {escape(sentence)}" for sentence in found.notes)
     classes = "".join(
         f'<tr><th scope="row">{code}</th><td>{as_share(one["precision"])}</td><td>{as_share(one["recall"])}</td>'
         f"<td>{as_share(one['f1'])}</td><td>{as_share(one['auc'])}</td><td>{one['photos']}</td></tr>"

@@ -13,7 +13,15 @@ from typing import Any
 
 import gradio as gr
 
-from skinapp.photo.sources import MOST_FILES, Source, archive_sources, file_source, is_archive
+from skinapp.photo.sources import (
+    MOST_FILES,
+    Source,
+    archive_sources,
+    file_source,
+    is_archive,
+    is_table,
+    is_text,
+)
 
 
 @dataclass(frozen=True)
@@ -26,8 +34,8 @@ class Upload:
 
 @dataclass(frozen=True)
 class Uploads:
-    """photos: in the order given, those of archives by name; tables: CSV files, which may bring the dx of the photos; paths:
-    of the uploaded files."""
+    """photos: in the order given, those of archives by name; tables: tables and texts, which may bring the dx of the photos;
+    paths: of the uploaded files."""
 
     photos: list[Source]
     tables: list[Source]
@@ -59,14 +67,14 @@ def sort_out(uploads: Sequence[Upload]) -> Uploads:
     found = list(islice(_sources(uploads), MOST_FILES + 1))
     if len(found) > MOST_FILES:
         raise TooMany(f"These are more than {MOST_FILES} photos: read them in several parts.")
-    tables = [source for source in found if source.name.lower().endswith(".csv")]
-    photos = [source for source in found if not source.name.lower().endswith(".csv")]
+    tables = [source for source in found if is_table(source.name)]
+    photos = [source for source in found if not is_text(source.name)]
     return Uploads(photos, tables, [upload.path for upload in uploads])
 
 
 def _sources(uploads: Iterable[Upload]) -> Iterator[Source]:
     for upload in uploads:
-        if is_archive(upload.path):
+        if is_archive(upload.path) and not is_table(upload.name):  # a workbook is packed as a ZIP
             yield from archive_sources(upload.path, upload.name)
         else:
             yield file_source(upload.path, upload.name)

@@ -6,6 +6,7 @@ counted while they are unpacked; a name is only ever shown.
 
 import io
 import os
+import re
 import stat
 import threading
 import zipfile
@@ -23,7 +24,33 @@ ENTRY = 512  # bytes that a name may take in an archive's list of contents, with
 
 ARCHIVE = b"PK\x03\x04"  # how a ZIP begins
 EMPTY_ARCHIVE = b"PK\x05\x06"
-LEFT_OUT = {"__macosx", "thumbs.db", "desktop.ini"}  # what macOS and Windows put beside photos unasked
+# What systems and network drives put beside photos unasked: thumbnails, settings, recycle bins.
+LEFT_OUT = {
+    "__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "picasa.ini", "@eadir", "@tmp", "#recycle", "@recycle",
+    "$recycle.bin", "recycler", "recycled", "system volume information", "lost+found",
+}  # fmt: skip
+TABLES = (
+    ".csv",
+    ".tab",
+    ".tsv",
+    ".txt",
+    ".xlsx",
+)  # what may hold labels; beside photos, none of it is a photo
+TEXTS = (
+    *TABLES,
+    ".xls",
+    ".json",
+    ".jsonl",
+    ".parquet",
+    ".md",
+    ".rst",
+    ".xml",
+    ".yaml",
+    ".yml",
+    ".log",
+    ".ini",
+)
+EXPLANATIONS = ("license", "licence", "attribution", "readme", "citation", "copyright", "notice")
 
 
 @dataclass(frozen=True)
@@ -36,8 +63,22 @@ class Source:
 
 
 def printable(name: str) -> str:
-    """A file's name without what would steer a terminal or turn the writing round."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name)
+    """A file's name without what would steer a terminal or turn the writing round. Joiners, which Persian and Hindi need, stay."""
+    return "".join(
+        letter if letter.isprintable() or letter in "\u200c\u200d" else "\N{REPLACEMENT CHARACTER}"
+        for letter in name
+    )
+
+
+def is_table(name: str) -> bool:
+    """Whether a file of this name may hold labels, and is no photo."""
+    return name.lower().endswith(TABLES)
+
+
+def is_text(name: str) -> bool:
+    """Whether a file of this name is a table, a licence or another text, as they lie beside photos."""
+    last = PureWindowsPath(name).name.lower()
+    return last.endswith(TEXTS) or last.partition(".")[0] in EXPLANATIONS
 
 
 def file_source(path: Path, name: str | None = None) -> Source:
@@ -49,14 +90,15 @@ def gather(paths: Iterable[Path]) -> Iterator[Source]:
     """The photos of files, folders and ZIP archives, in this order and by name; whatever cannot be read is among them, and
     raises PhotoError when its content is asked for.
 
-    Folders are searched to the bottom. Hidden files are left out. Archives are opened where they are named themselves, not
+    Folders are searched to the bottom, linked ones once. Hidden files are left out, and texts and tables inside of folders and
+    archives. Archives are opened where they are named themselves, not
     inside folders or other archives. An archive stays open until the last of its sources is forgotten.
     """
     for path in paths:
         if path.is_dir():
             yield from _folder(path)
-        elif is_archive(path):
-            yield from archive_sources(path)
+        elif is_archive(path) and not is_table(path.name):  # a workbook is packed as a ZIP
+            yield from (source for source in archive_sources(path) if not is_text(source.name))
         else:
             yield file_source(path)
 
@@ -83,16 +125,26 @@ def refused(name: str, sentence: str) -> Source:
 
 def hidden(parts: Iterable[str]) -> bool:
     """Whether a file is left out because of what it or a folder on its way is called."""
-    return any(part.startswith(".") or part.lower() in LEFT_OUT for part in parts)
+    return any(
+        part.startswith(".") or part.lower() in LEFT_OUT or part.lower().endswith("zone.identifier")
+        for part in parts
+    )
 
 
 def _folder(folder: Path) -> Iterator[Source]:
     unreadable: list[OSError] = []
-    for place, folders, files in os.walk(folder, onerror=unreadable.append):
-        folders[:] = sorted(name for name in folders if not hidden([name]))
+    seen = {os.path.realpath(folder)}
+    for place, folders, files in os.walk(folder, onerror=unreadable.append, followlinks=True):
+        inside = sorted(name for name in folders if not hidden([name]))
+        folders.clear()
+        for name in inside:
+            real = os.path.realpath(os.path.join(place, name))
+            if real not in seen:  # a link may lead back to where it lies
+                seen.add(real)
+                folders.append(name)
         for name in sorted(files):
             path = Path(place, name)
-            if hidden([name]):
+            if hidden([name]) or is_text(name):
                 continue
             if path.suffix.lower() == ".zip":
                 yield refused(
@@ -175,13 +227,13 @@ def archive_sources(
         archive = _Archive(path, most_files, most_bytes)
         # As if it were on Windows, where both slashes part names and drives have letters.
         members = [
-            (member, PureWindowsPath(member.filename))
-            for member in archive.zip.infolist()
-            if not member.is_dir()
+            (member, name, PureWindowsPath(name))
+            for member, name in _named(archive.zip.infolist())
+            if not name.endswith(("/", "\\"))
         ]
         if len(members) > most_files:
             raise PhotoError(_too_many(most_files))
-        if sum(member.file_size for member, _ in members) > most_bytes:
+        if sum(member.file_size for member, *_ in members) > most_bytes:
             raise PhotoError(_too_much(most_bytes))
     except PhotoError as error:
         yield refused(called, str(error))
@@ -189,13 +241,43 @@ def archive_sources(
     except Exception:  # noqa: BLE001  # as above
         yield refused(called, "This archive is damaged or cut short: pack or copy it again.")
         return
-    for member, place in sorted(members, key=lambda both: both[1].parts):
+    for member, inside, place in sorted(members, key=lambda one: one[2].parts):
         escapes = bool(place.drive or place.root or ".." in place.parts)
         if not escapes and hidden(place.parts):
             continue
         reason = "Its name points outside the archive: pack it again." if escapes else _unsuitable(member)
-        shown = f"{called}/{member.filename}"
+        shown = f"{called}/{inside if escapes else place.as_posix()}"
         yield refused(shown, reason) if reason else Source(printable(shown), partial(archive.read, member))
+
+
+def _named(members: list[zipfile.ZipInfo]) -> list[tuple[zipfile.ZipInfo, str]]:
+    """Each member with its name. Where an archive does not say in which encoding names are, all of them are in one: UTF-8, as
+    macOS writes it, Shift-JIS, as Japanese Windows does, or code page 850 of Western Windows."""
+    unsaid = [
+        member.orig_filename.encode("cp437", "replace") for member in members if not member.flag_bits & 0x800
+    ]
+    encoding = next(code for code in ("utf-8", "cp932", "cp850") if all(_fits(name, code) for name in unsaid))
+    return [
+        (
+            member,
+            member.filename
+            if member.flag_bits & 0x800
+            else member.filename.encode("cp437", "replace").decode(encoding, "replace"),
+        )
+        for member in members
+    ]
+
+
+def _fits(name: bytes, encoding: str) -> bool:
+    """Whether a name makes sense in an encoding. Shift-JIS makes a sign of an umlaut and the letter behind it; Japanese names
+    have two such signs in a row."""
+    if name.isascii() or encoding == "cp850":
+        return True
+    try:
+        text = name.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return encoding == "utf-8" or bool(re.search("[\u3040-\u30ff\u4e00-\u9fff]{2}", text))
 
 
 def _unsuitable(member: zipfile.ZipInfo) -> str:
