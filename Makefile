@@ -9,7 +9,7 @@ PYTHON := $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 	if $$p -c '$(FITS)' 2>/dev/null; then echo $$p; break; fi; done)
 endif
 
-.PHONY: run test browser screenshots train-requirements weights benchmarks stress space lock clean
+.PHONY: run test browser screenshots train-requirements weights benchmarks stress space requirements lock clean
 
 run: $(VENV)/app.done
 	$(BIN)/python app.py
@@ -89,8 +89,12 @@ $(VENV)/test.done: requirements.txt requirements-train.txt requirements-archive.
 	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -r requirements-test.txt
 	@touch $@ $(VENV)/app.done $(VENV)/train.done
 
+# requirements*.txt from pyproject.toml.
+requirements: $(VENV)/test.done
+	$(BIN)/python -m tests.requirements
+
 # requirements.lock anew: every package that `make run` installs, by version and hash.
-lock: $(VENV)/test.done
+lock: requirements
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 		requirements.txt -o requirements.lock

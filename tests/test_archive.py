@@ -389,7 +389,10 @@ def test_without_ray_it_is_said_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     assert main([str(tmp_path), "--out", str(tmp_path / "out")]) == 2
-    assert capsys.readouterr().err == "Ray is not installed: pip install -r requirements-archive.txt\n"
+    assert (
+        capsys.readouterr().err
+        == "Ray is not installed: install skinapp with the extra archive, skinapp[archive].\n"
+    )
 
 
 @pytest.mark.parametrize("more", [["--workers", "0"], ["--part", "x"], ["--out", "s3://bucket/out"]])

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from skinapp import batch
-from skinapp.__main__ import main
 from skinapp.batch import AHEAD, read_many
+from skinapp.cli import main
 from skinapp.lesions import CODES
 from skinapp.network.classifier import BATCH, Classifier, load
 from skinapp.network.folders import default_model

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from pypdf import PdfReader
 
-from skinapp.__main__ import main
+from skinapp.cli import main
 from skinapp.lesions import CODES
 from skinapp.network.classifier import load
 from skinapp.network.folders import MODELS

@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from skinapp.decision import TARGETS
+from skinapp.figures import evaluation
 from skinapp.lesions import CODES
 from skinapp.network.configuration import Configuration
 from skinapp.network.folders import default_model
 from tests.conftest import tiny_configuration
-from train import evaluate
 from train.documents import figures
 from train.probabilities import calibrate, curves
 from train.probabilities.curves import (
@@ -34,7 +34,7 @@ MEL, NV = CODES.index("mel"), CODES.index("nv")
 
 @pytest.fixture(autouse=True)
 def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluate, "RESAMPLES", 100)
+    monkeypatch.setattr(evaluation, "RESAMPLES", 100)
     monkeypatch.setattr(calibrate, "SIMULATIONS", 20)
     monkeypatch.setattr(calibrate, "TAUS", calibrate.TAUS[::10])
 
@@ -82,7 +82,7 @@ def test_reliability_counted_by_hand() -> None:
 
 
 def test_a_bin_that_no_sample_draws_has_no_width(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluate, "RESAMPLES", 1)
+    monkeypatch.setattr(evaluation, "RESAMPLES", 1)
     labels, shown = np.full(30, NV), np.full((30, 7), 0.0)
     shown[:, NV] = np.linspace(0.2, 0.99, 30)
     bins = reliability(labels, shown, [str(i) for i in range(30)])

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from skinapp.decision import OperatingPoint
+from skinapp.figures import evaluation
 from skinapp.lesions import CODES
-from train import evaluate
 from train.probabilities.decisions import measure_points, measure_sets
 
 AKIEC, BCC, NV, MEL = (CODES.index(code) for code in ("akiec", "bcc", "nv", "mel"))
@@ -13,7 +13,7 @@ AKIEC, BCC, NV, MEL = (CODES.index(code) for code in ("akiec", "bcc", "nv", "mel
 
 @pytest.fixture(autouse=True)
 def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluate, "RESAMPLES", 200)
+    monkeypatch.setattr(evaluation, "RESAMPLES", 200)
 
 
 def sets_of(*held: tuple[int, ...]) -> np.ndarray:

@@ -52,7 +52,9 @@ def test_the_configuration_follows_from_the_tune_lesions(folder: Path) -> None:
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_the_metrics_follow_from_the_validation_logits(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("train.evaluate.RESAMPLES", 3)  # a thousand take minutes; intervals are not compared
+    monkeypatch.setattr(
+        "skinapp.figures.evaluation.RESAMPLES", 3
+    )  # a thousand take minutes; intervals are not compared
     configuration, validation = Configuration.read(folder), read_validation(folder)
     fresh = measure(folder, configuration, validation, fit_halves(configuration, validation))
     written = figures(json.loads((folder / "metrics.json").read_text(encoding="utf-8")))

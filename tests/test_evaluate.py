@@ -11,13 +11,21 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from skinapp.figures.evaluation import HEADLINE, class_auc, expected_calibration_error, headline
+from skinapp.figures import evaluation as module
+from skinapp.figures.evaluation import (
+    HEADLINE,
+    class_auc,
+    evaluate,
+    expected_calibration_error,
+    headline,
+    intervals,
+    table,
+)
 from skinapp.lesions import CODES
 from skinapp.network.classifier import Classifier
 from skinapp.photo.preprocess import open_photo
 from tests.drawings import write_labels
-from train import evaluate as module
-from train.evaluate import evaluate, intervals, main, table
+from train.evaluate import main
 
 
 @pytest.fixture(autouse=True)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
 
+from skinapp.figures import evaluation
 from skinapp.lesions import CODES
-from train import evaluate
 from train.probabilities.failures import GROUPINGS, SMALLEST_GROUP, GroupFigures, by_group, mistakes
 from train.validation import Photo
 
@@ -16,7 +16,7 @@ PHOTO = Photo("image", "lesion", "nv", "tune", "histo", "50.0", "male", "back", 
 
 @pytest.fixture(autouse=True)
 def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluate, "RESAMPLES", 40)
+    monkeypatch.setattr(evaluation, "RESAMPLES", 40)
 
 
 def drawn(number: int, seed: int = 0) -> tuple[list[Photo], np.ndarray, np.ndarray]:

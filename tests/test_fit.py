@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from skinapp.figures import evaluation
 from skinapp.lesions import CODES
 from skinapp.network import known_answer
 from skinapp.network.classifier import Classifier, load
@@ -19,7 +20,7 @@ from skinapp.network.configuration import Configuration
 from skinapp.photo.drawings import draw_lesion
 from skinapp.photo.preprocess import open_photo, to_pixels
 from tests.drawings import read_split, write_dataset
-from train import dermatoscopic, evaluate
+from train import dermatoscopic
 from train.dataset import Dataset, DatasetError, load_dataset, split_lesions
 from train.fit import CHECKPOINT, main, parser, settings_from, train, uncalibrated
 from train.network.architectures import CnnSettings, EfficientNetLiteSettings
@@ -284,7 +285,7 @@ def test_command_line_switch() -> None:
 
 def quicken(patch: pytest.MonkeyPatch) -> None:
     """Figures by fewer samples than would say anything: a thousand for each of several tables take long."""
-    patch.setattr(evaluate, "RESAMPLES", 10)
+    patch.setattr(evaluation, "RESAMPLES", 10)
     patch.setattr(calibrate, "SIMULATIONS", 20)
     patch.setattr(dermatoscopic, "DRAWN", 2)
     patch.setattr(dermatoscopic, "CROPS", 2)

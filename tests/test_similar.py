@@ -15,6 +15,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from skinapp.figures import evaluation
 from skinapp.lesions import CODES
 from skinapp.network.case_index import FILE, THUMBNAIL_SIDE, Case, Index, link, nearest, thumbnail
 from skinapp.network.classifier import Classifier, load, views
@@ -25,7 +26,6 @@ from skinapp.photo.preprocess import to_pixels
 from skinapp.reading import read, read_photo
 from tests.conftest import tiny_configuration
 from tests.drawings import draw_lesion, write_dataset
-from train import evaluate
 from train.dataset import Dataset, DatasetError, Record, load_dataset, split_lesions
 from train.network.export import write_model
 from train.similar import (
@@ -50,7 +50,7 @@ RECIPES = [Recipe(4, whiten, unit) for whiten in (False, True) for unit in (Fals
 def few_resamples() -> object:
     """Fifty bootstrap samples: enough for the code, not for figures."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluate, "RESAMPLES", 50)
+        patch.setattr(evaluation, "RESAMPLES", 50)
         patch.delenv("SKINAPP_DATA", raising=False)
         yield
 

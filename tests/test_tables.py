@@ -8,8 +8,9 @@ import pytest
 import yaml
 
 from skinapp.decision import SENSITIVITIES, TARGETS, OperatingPoint, conformal_set, target_probability
+from skinapp.figures import evaluation as figures_module
+from skinapp.figures.evaluation import HEADLINE, evaluate
 from skinapp.lesions import CODES
-from train import evaluate
 from train.corruptions import CorruptionFigures
 from train.dermatoscopic import Passing
 from train.documents.tables import TABLES, Metrics, with_model_index, with_tables
@@ -50,7 +51,7 @@ def network(seed: int) -> dict:
         ]
         for kind, own in parts.items()
     }
-    evaluation = asdict(evaluate.evaluate(labels, shown, lesions))
+    evaluation = asdict(evaluate(labels, shown, lesions))
     clean = CorruptionFigures("none", 0, 205, 1, 0.8, 0.71, 0.95, 0.05, 0.8)
     damaged = [
         replace(clean, corruption=name, strength=strength, balanced_accuracy=0.7 - strength / 20)
@@ -97,7 +98,7 @@ def fitted_on(*taus: float) -> dict:
 @pytest.fixture(scope="module")
 def metrics() -> Metrics:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluate, "RESAMPLES", 20)
+        patch.setattr(figures_module, "RESAMPLES", 20)
         return {"fast": network(0), "detailed": network(1)}
 
 
@@ -290,7 +291,7 @@ def test_model_index_holds_both_evaluations_of_each_network(metrics: Metrics) ->
         for result in index["results"]
         for metric in result["metrics"]
     }
-    assert len(found) == 2 * 2 * len(evaluate.HEADLINE)
+    assert len(found) == 2 * 2 * len(HEADLINE)
     for name in metrics:
         expected = round(metrics[name]["macro_auc"], 3)
         assert (

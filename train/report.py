@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from skinapp.figures.evaluation import expected_calibration_error
+from skinapp.figures.evaluation import evaluate, expected_calibration_error
 from skinapp.network.configuration import Configuration, probabilities
 from skinapp.network.folders import MODELS
 from train.commands import in_one_sentence
@@ -24,7 +24,6 @@ from train.corruptions import read_corruptions
 from train.dermatoscopic import read_dermatoscopic
 from train.documents import figures
 from train.documents.tables import with_model_index, with_tables
-from train.evaluate import evaluate
 from train.maps import read_maps
 from train.margins import read_curves, read_margins
 from train.probabilities.calibrate import (

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from sklearn.decomposition import PCA
 
+from skinapp.figures.evaluation import resampled
 from skinapp.lesions import CODES
 from skinapp.network.case_index import CASES, FILE, Index
 from skinapp.network.classifier import Classifier
@@ -29,7 +30,6 @@ from skinapp.photo.preprocess import to_pixels
 from train.commands import in_one_sentence
 from train.dataset import Dataset, DatasetError, Record, load_dataset, split_lesions
 from train.documents.measurements import read_rows, write_rows
-from train.evaluate import resampled
 
 FIGURES = "similar.csv"  # in the model folder
 LARGEST = 3_000_000  # bytes of the index: it is shipped with the app

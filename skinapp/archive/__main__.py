@@ -1,4 +1,4 @@
-"""`python -m skinapp.archive SOURCE --out FOLDER [--address CLUSTER] [--workers N] [--model MODEL]`."""
+"""`skinapp archive SOURCE --out FOLDER [--address CLUSTER] [--workers N] [--model MODEL]`."""
 
 import argparse
 import sys
@@ -19,7 +19,8 @@ PART = 1024  # rows of a part file: what is in hand, and lost, when the command 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Score what has no row yet. Returns 0, 1 where a row has an error, 2 where nothing could be done, 130 if interrupted."""
     parser = argparse.ArgumentParser(
-        prog="python -m skinapp.archive",
+        prog="skinapp archive",
+        epilog="example: skinapp archive photos.zip --out results.parquet",
         description=f"Class probabilities of an archive of photos, as Parquet. The same command again goes on where it was stopped. {NOTICE}",
     )
     parser.add_argument(
@@ -34,11 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--part", type=_positive, default=PART, metavar="ROWS", help="rows a part file (default: %(default)s)"
     )
     parser.add_argument(
-        "--model", help="a name such as fast, or a model folder (default: SKINAPP_MODEL, else fast)"
+        "--model",
+        help="a name such as fast, a model folder, or hf://USER/NAME (default: SKINAPP_MODEL, else fast)",
     )
     options = parser.parse_args(arguments)
     if not all(map(find_spec, ("ray", "pyarrow", "fsspec"))):
-        print("Ray is not installed: pip install -r requirements-archive.txt", file=sys.stderr)
+        print(
+            "Ray is not installed: install skinapp with the extra archive, skinapp[archive].", file=sys.stderr
+        )
         return 2
     try:
         return _run(options)

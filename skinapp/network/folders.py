@@ -7,8 +7,14 @@ from pathlib import Path
 
 from skinapp.network.configuration import FILE, Configuration, ModelError
 
-MODELS = Path(__file__).resolve().parents[2] / "model"
+_PACKAGE = Path(__file__).resolve().parents[1]
+# A wheel holds the shipped models inside the package; in the repository they stand beside it.
+MODELS = next(
+    (found for found in (_PACKAGE / "model", _PACKAGE.parent / "model") if found.is_dir()), _PACKAGE / "model"
+)
 DEFAULT_MODEL = "fast"
+HUB = "hf://"
+HUB_FILES = (FILE, "network.json", "*.npz", "known_answer.json", "metrics.json")
 
 
 def model_folders() -> dict[str, Path]:
@@ -35,13 +41,37 @@ def model_folders() -> dict[str, Path]:
 
 
 def model_folder(named: str) -> Path:
-    """The folder that a name on offer or a path means. Raises ModelError."""
+    """The folder that a name on offer, a path or `hf://USER/NAME` means. Raises ModelError."""
+    if named.startswith(HUB):
+        return _from_hub(named)
     folders = model_folders()
     if named in folders:
         return folders[named]
     if Path(named).is_dir():
         return Path(named)
     raise ModelError(f"There is no model {named!r}: name a model folder, or one of {', '.join(folders)}.")
+
+
+def _from_hub(named: str) -> Path:
+    """Fetch a model folder from the Hugging Face hub, or take it from huggingface_hub's cache. named: hf://USER/NAME[@REVISION]."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    repository, _, revision = named.removeprefix(HUB).partition("@")
+    try:
+        folder = Path(snapshot_download(repository, revision=revision or None, allow_patterns=[*HUB_FILES]))
+    except HFValidationError:
+        raise ModelError(f"{named} names no model of the hub: write hf://USER/NAME.") from None
+    except LocalEntryNotFoundError:
+        raise ModelError(
+            f"{named} cannot be fetched: the hub cannot be reached. Try again, or name a folder."
+        ) from None
+    except (HfHubHTTPError, OSError) as error:
+        status = error.response.status_code if isinstance(error, HfHubHTTPError) else error.strerror
+        raise ModelError(f"{named} cannot be fetched from the hub ({status}): check its name.") from None
+    if not (folder / FILE).is_file():
+        raise ModelError(f"{named} is no model of skinapp: it has no {FILE}.")
+    return folder
 
 
 def title(folder: Path) -> str:

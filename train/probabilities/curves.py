@@ -11,10 +11,9 @@ import numpy as np
 from sklearn.metrics import precision_recall_curve, roc_auc_score, roc_curve
 
 from skinapp.decision import SENSITIVITIES, TARGETS, target_probability
-from skinapp.figures.evaluation import ece_bin, expected_calibration_error
+from skinapp.figures.evaluation import ece_bin, expected_calibration_error, resample_counts
 from skinapp.lesions import CODES
 from skinapp.network.configuration import Configuration, probabilities
-from train.evaluate import resample_counts
 from train.probabilities.calibrate import Answers, cross_fitted, fit_operating_points
 from train.probabilities.decisions import PointFigures, measure_points
 from train.validation import Validation

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from skinapp.decision import TARGETS, OperatingPoint
+from skinapp.figures.evaluation import resample_counts, resampled
 from skinapp.lesions import CODES
-from train.evaluate import resample_counts, resampled
 
 Interval = tuple[float, float]
 

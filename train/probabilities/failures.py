@@ -7,8 +7,8 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from skinapp.decision import TARGETS, target_probability
+from skinapp.figures.evaluation import resampled
 from skinapp.lesions import CODES
-from train.evaluate import resampled
 from train.validation import Photo
 
 SMALLEST_GROUP = 20  # photos; figures of fewer say nothing
