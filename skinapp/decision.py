@@ -15,6 +15,10 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "melanoma": ("mel",),
 }
 SENSITIVITIES = (0.90, 0.95, 0.98)
+CAUTION = (
+    0.95  # the sensitivity that is chosen before anybody chooses, and the one that the sets are fitted with
+)
+SUSPICIOUS = [CODES.index(code) for code in TARGETS["malignant"]]
 
 
 @dataclass(frozen=True)
@@ -43,9 +47,23 @@ def mass_above(probabilities: np.ndarray) -> np.ndarray:
     return (higher * probabilities[..., None, :]).sum(axis=-1)
 
 
-def conformal_set(probabilities: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """Which classes the set holds: those whose score stays within their class's threshold, and always the top one.
+def conformal_set(
+    probabilities: np.ndarray, thresholds: np.ndarray, flagged: np.ndarray | bool = False
+) -> np.ndarray:
+    """Which classes the prediction set holds.
 
-    probabilities: float (..., 7), thresholds: float (7,) -> bool (..., 7).
+    A class is in it where its score stays within its threshold. Where a lesion is flagged, the most probable of the malignant
+    and premalignant classes is in it, too, so that flag and set cannot contradict each other. And with a class, every more
+    probable one is in it: thresholds that differ between classes would leave holes. The last two only add classes, so the
+    coverage that the thresholds were fitted for is a lower bound.
+
+    probabilities: float (..., 7), thresholds: float (7,), flagged: bool (...) -> bool (..., 7), never empty.
     """
-    return mass_above(probabilities) <= np.maximum(np.asarray(thresholds), 0.0)
+    probabilities = np.asarray(probabilities, np.float64)
+    inside = mass_above(probabilities) <= np.maximum(np.asarray(thresholds), 0.0)
+    suspicious = np.full(len(CODES), -np.inf)
+    suspicious[SUSPICIOUS] = 0.0
+    leading = np.arange(len(CODES)) == (probabilities + suspicious).argmax(axis=-1)[..., None]
+    inside |= leading & np.asarray(flagged)[..., None]
+    least = np.where(inside, probabilities, np.inf).min(axis=-1, keepdims=True)
+    return probabilities >= least

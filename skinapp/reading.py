@@ -8,10 +8,11 @@ import numpy as np
 from PIL import Image
 
 from skinapp import NOTICE
-from skinapp.decision import TARGETS, OperatingPoint, conformal_set, target_probability
+from skinapp.decision import CAUTION, TARGETS, OperatingPoint, conformal_set, target_probability
 from skinapp.lesions import BY_CODE, CODES, LesionClass
 from skinapp.network.classifier import Classifier, Prediction
 from skinapp.network.saliency import SaliencyMap, explain
+from skinapp.output.words import headline
 from skinapp.photo.checks import Check, check_square, colours_check, dermatoscopic_check
 from skinapp.photo.colours import IGNORED
 from skinapp.photo.preprocess import Frame, framed, open_photo, to_pixels
@@ -36,10 +37,24 @@ class Reading:
 
     @property
     def held(self) -> tuple[LesionClass, ...]:
-        """The conformal set, the most probable class first."""
+        """The prediction set at the operating point that is chosen before anybody chooses."""
+        return self.held_at(CAUTION)
+
+    def held_at(self, sensitivity: float) -> tuple[LesionClass, ...]:
+        """The prediction set, the most probable class first. Where the lesion is flagged at CAUTION, or at a more cautious
+        point that was chosen, the set holds a malignant or premalignant class. sensitivity: of the chosen point."""
         shown = np.array(self.prediction.probabilities)
-        inside = conformal_set(shown, np.array(self.classifier.configuration.set_thresholds))
+        inside = conformal_set(
+            shown,
+            np.array(self.classifier.configuration.set_thresholds),
+            self.flagged(max(sensitivity, CAUTION)),
+        )
         return tuple(BY_CODE[CODES[i]] for i in np.argsort(-shown, kind="stable") if inside[i])
+
+    def flagged(self, sensitivity: float) -> bool:
+        """Whether the lesion is flagged as malignant or premalignant at this point; False where there is no such point."""
+        found = self.flag("malignant", sensitivity)
+        return found is not None and found[1]
 
     @property
     def flags(self) -> tuple[tuple[OperatingPoint, bool], ...]:
@@ -66,11 +81,12 @@ class Reading:
         return explain(self.classifier, self.prediction, code or self.top.code, method)
 
     def as_json(self) -> dict[str, Any]:
-        """What API and command line answer: {label, name, probabilities: {code: float}, set: {coverage, codes},
+        """What API and command line answer: {headline, label, name, probabilities: {code: float}, set: {coverage, codes},
         targets: {target: {probability, operating_points: [{sensitivity, threshold, flagged}]}},
         dermatoscopic: {score, threshold, passed} or null, checks: [{name, passed, finding, advice}], model: {name, sha256}, notice}."""
         configuration = self.classifier.configuration
         return {
+            "headline": headline(self),
             "label": self.top.code,
             "name": self.top.name,
             "probabilities": self.prediction.by_code,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, log_loss
 
-from skinapp.decision import SENSITIVITIES, TARGETS, conformal_set, mass_above, target_probability
+from skinapp.decision import CAUTION, SENSITIVITIES, TARGETS, conformal_set, mass_above, target_probability
 from skinapp.figures.evaluation import expected_calibration_error
 from skinapp.lesions import CODES
 from skinapp.network.configuration import Configuration, probabilities
@@ -279,7 +279,12 @@ def test_answers_are_what_the_configuration_says() -> None:
     np.testing.assert_allclose(found.probabilities, fitted.probabilities(validation.logits[:40]))
     assert found.sets.shape == (40, 7) and found.flags.shape == (40, len(fitted.operating_points))
     for shown, inside, flags in zip(found.probabilities, found.sets, found.flags, strict=True):
-        np.testing.assert_array_equal(inside, conformal_set(shown, np.array(fitted.set_thresholds)))
+        flagged = flags[
+            [p.target == "malignant" and p.sensitivity == CAUTION for p in fitted.operating_points]
+        ]
+        np.testing.assert_array_equal(
+            inside, conformal_set(shown, np.array(fitted.set_thresholds), flagged[0])
+        )
         assert flags.tolist() == [
             sum(shown[CODES.index(code)] for code in TARGETS[point.target]) >= point.threshold
             for point in fitted.operating_points

@@ -49,12 +49,25 @@ def test_sets_grow_with_the_threshold() -> None:
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_a_class_s_threshold_decides_about_that_class_alone(code: str) -> None:
-    thresholds = np.full(7, 0.3)
+def test_a_class_s_threshold_brings_that_class_and_those_above_it(code: str) -> None:
+    thresholds, column = np.full(7, 0.3), CODES.index(code)
     before = conformal_set(RANDOM, thresholds)
-    thresholds[CODES.index(code)] = 0.9
-    changed = (conformal_set(RANDOM, thresholds) != before).any(axis=0)
-    assert [name for name, yes in zip(CODES, changed, strict=True) if yes] == [code]
+    thresholds[column] = 0.9
+    after = conformal_set(RANDOM, thresholds)
+    assert (after[:, column] & ~before[:, column]).any()
+    added = after & ~before
+    assert (added <= (RANDOM >= RANDOM[:, [column]])).all() and (added.any(1) <= added[:, column]).all()
+
+
+@pytest.mark.parametrize("flagged", [False, True])
+def test_sets_have_no_holes_and_a_flagged_one_holds_a_suspicious_class(flagged: bool) -> None:
+    thresholds = np.linspace(0, 0.9, 7)
+    sets = conformal_set(RANDOM, thresholds, np.full(len(RANDOM), flagged))
+    assert (np.where(sets, -np.inf, RANDOM).max(1) < np.where(sets, RANDOM, np.inf).min(1)).all()
+    suspicious = [CODES.index(code) for code in TARGETS["malignant"]]
+    held = sets[np.arange(len(RANDOM)), np.array(suspicious)[RANDOM[:, suspicious].argmax(1)]]
+    assert held.all() == flagged
+    assert (sets >= (mass_above(RANDOM) <= thresholds)).all(), "the fitted coverage is a lower bound"
 
 
 def test_a_set_holds_no_class_below_one_that_it_leaves_out_at_a_common_threshold() -> None:

@@ -19,7 +19,15 @@ from skinapp import NOTICE, __version__
 from skinapp.figures import measured
 from skinapp.lesions import BY_CODE
 from skinapp.network.saliency import METHODS, SaliencyMap, legend_colours, overlay
-from skinapp.output.words import apart, cost_sentence, percent, set_sentence
+from skinapp.output.words import (
+    STRANGE,
+    apart,
+    cost_sentence,
+    flag_sentence,
+    missed_sentence,
+    percent,
+    set_sentence,
+)
 from skinapp.photo.checks import Check
 from skinapp.reading import Reading
 
@@ -91,9 +99,9 @@ def pdf(
     """
     page = _Page(now)
     y = page.head(tidy(label))
-    y = page.conclusion(reading, y + 4)
+    y = page.conclusion(reading, sensitivity, y + 4)
     y = page.pictures(reading, saliency, opacity, y + 4)
-    y = max(page.bars(reading, y + 5), page.target(reading, sensitivity, y + 5))
+    y = max(page.bars(reading, sensitivity, y + 5), page.target(reading, sensitivity, y + 5))
     foot = page.foot_top(reading)
     page.checks(reading.checks, y + 4, foot - 3)
     page.foot(reading, foot)
@@ -133,18 +141,18 @@ class _Page:
             y += 7
         return self._notice(NOTICE, y)
 
-    def conclusion(self, reading: Reading, y: float) -> float:
-        """The most probable class, and the conformal set."""
+    def conclusion(self, reading: Reading, sensitivity: float, y: float) -> float:
+        """The headline: the flag at the operating point and what that costs, then the prediction set."""
         width = RIGHT - LEFT
         if reading.dermatoscopic is False:
-            strange = "This does not look like a dermatoscopic photo to the network: its probabilities mean little here."
-            y = self._notice(strange, y) + 3
-        top = reading.top
-        share = percent(max(reading.prediction.probabilities))
-        y = self._text(LEFT, y, width, f"Most probable: **{top.name}**, {share}.", 12.5)
-        y = self._text(LEFT, y + 0.8, width, f"{top.description} This class is {top.malignancy}.", 8, SUBDUED)
-        before, held = set_sentence(reading).split(": ", 1)
-        return self._text(LEFT, y + 1.6, width, f"{before}: **{held}**", 9.5)
+            y = self._notice(STRANGE, y) + 3
+        flag = flag_sentence(reading, sensitivity)
+        if flag:
+            y = self._text(LEFT, y, width, f"**{flag}**", 12)
+            y = self._text(LEFT, y + 0.8, width, cost_sentence(reading, sensitivity), 8, SUBDUED)
+        before, held = set_sentence(reading, sensitivity).split(": ", 1)
+        y = self._text(LEFT, y + 1.6, width, f"{before}: **{held}**", 9.5)
+        return self._text(LEFT, y + 0.8, width, missed_sentence(reading), 7.5, SUBDUED)
 
     def pictures(self, reading: Reading, saliency: SaliencyMap, opacity: float, y: float) -> float:
         """The photo, the overlay beside it, and what the map is."""
@@ -189,14 +197,14 @@ class _Page:
             self._text(column, below, width, words, 7, SUBDUED)
         return end + 4
 
-    def bars(self, reading: Reading, y: float) -> float:
-        """Seven bars, the most probable class first; those of the conformal set are marked."""
+    def bars(self, reading: Reading, sensitivity: float, y: float) -> float:
+        """Seven bars, the most probable class first; those of the prediction set are marked."""
         self._line(LEFT, y, 110, "Probability of each class", 9, style="B")
         coverage = percent(reading.classifier.configuration.set_coverage)
         words = f"in the {coverage} set"
         self._line(60, y + 0.3, 60, words, 7, SUBDUED, align="R")
         self._bar(120 - 1.8 - self.paper.get_string_width(words), y + 0.5, 0.8, 2.8, TEAL)
-        held = {lesion.code for lesion in reading.held}
+        held = {lesion.code for lesion in reading.held_at(sensitivity)}
         y += 5.6
         for code, share in sorted(reading.prediction.by_code.items(), key=lambda item: -item[1]):
             lesion = BY_CODE[code]
@@ -219,7 +227,7 @@ class _Page:
         share = percent(reading.probability("malignant"))
         asked = percent(sensitivity)
         found = reading.flag("malignant", sensitivity)
-        colour, words = SUBDUED, f"No operating point of {asked} sensitivity was fitted for this network."
+        colour, words = SUBDUED, f"This network has no operating point for {asked}."
         if found:
             point, flagged = found
             colour = AMBER if flagged else TEAL
@@ -229,12 +237,9 @@ class _Page:
                 f"This is {verdict} the threshold of {threshold}, which is set to find {asked} of "
                 f"malignant or premalignant lesions: the lesion is {'**flagged**' if flagged else '**not flagged**'}."
             )
-            cost = cost_sentence(reading, sensitivity)
-            words += f"\n\n{cost}" if cost else ""
         self._line(x + 4, y, inner, "Malignant or premalignant", 9, style="B")
         self._line(x + 4, y + 5.6, inner, share, 16, colour, "B")
         y = self._text(x + 4, y + 14.2, inner, words, 8)
-        y = self._text(x + 4, y + 2.5, inner, f"Chosen operating point: {asked} sensitivity.", 7, SUBDUED)
         self._bar(x, y0, 0.8, y - y0, colour)
         return y
 

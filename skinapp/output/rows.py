@@ -8,14 +8,26 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
 from skinapp import NOTICE
+from skinapp.decision import CAUTION
 from skinapp.lesions import BY_CODE, CODES, LesionClass
+from skinapp.output.words import headline
 
 if TYPE_CHECKING:  # importing them for real loads TensorFlow and SciPy
     from skinapp.network.classifier import Classifier
     from skinapp.photo.checks import Check
     from skinapp.reading import Reading
 
-COLUMNS = ("image", "label", *(f"p_{code}" for code in CODES), "malignant", "set", "failed_checks", "error")
+COLUMNS = (
+    "image",
+    "label",
+    *(f"p_{code}" for code in CODES),
+    "malignant",
+    "flagged",
+    "set",
+    "failed_checks",
+    "headline",
+    "error",
+)
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a cell that begins so is run, not shown, by spreadsheets
 
 
@@ -23,7 +35,8 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a cell that begins so is run, not 
 class Row:
     """What is kept of one photo. name: of its file; error: why it could not be read, else empty, and then all others are
     filled in: probabilities in the order of CODES, malignant the summed one of malignant and premalignant classes, held the
-    codes of the conformal set (most probable first), failed the photo checks that it did not pass."""
+    codes of the prediction set (most probable first), failed the photo checks that it did not pass, flagged whether malignant
+    reaches threshold, the one of the operating point CAUTION (None where the model has none), headline as in `words`."""
 
     name: str
     error: str = ""
@@ -31,12 +44,16 @@ class Row:
     malignant: float = 0.0
     held: tuple[str, ...] = ()
     failed: tuple[Check, ...] = ()
+    flagged: bool = False
+    threshold: float | None = None
+    headline: str = ""
 
     @classmethod
     def of(cls, name: str, result: Reading | str) -> Row:
         """From what `batch.read_many` yields for the source of this name."""
         if isinstance(result, str):
             return cls(name, result)
+        found = result.flag("malignant", CAUTION)
         return cls(
             name,
             "",
@@ -44,7 +61,15 @@ class Row:
             result.probability("malignant"),
             tuple(lesion.code for lesion in result.held),
             tuple(check for check in result.checks if not check.passed),
+            result.flagged(CAUTION),
+            found[0].threshold if found else None,
+            headline(result),
         )
+
+    @property
+    def strange(self) -> bool:
+        """Whether the photo does not look like a dermatoscopic one."""
+        return any(check.name == "dermatoscopic" for check in self.failed)
 
     @property
     def top(self) -> LesionClass:
@@ -52,15 +77,18 @@ class Row:
         return BY_CODE[CODES[self.probabilities.index(max(self.probabilities))]]
 
     def as_json(self) -> dict[str, Any]:
-        """{file, error} or {file, label, name, probabilities: {code: float}, malignant, set: [code], failed_checks: [name]}."""
+        """{file, error} or {file, headline, label, name, probabilities: {code: float}, malignant, flagged, set: [code],
+        failed_checks: [name]}."""
         if self.error:
             return {"file": self.name, "error": self.error}
         return {
             "file": self.name,
+            "headline": self.headline,
             "label": self.top.code,
             "name": self.top.name,
             "probabilities": dict(zip(CODES, self.probabilities, strict=True)),
             "malignant": self.malignant,
+            "flagged": self.flagged,
             "set": list(self.held),
             "failed_checks": [check.name for check in self.failed],
         }
@@ -93,4 +121,7 @@ class CsvTable:
             return
         shares = [f"{share:.6f}" for share in (*row.probabilities, row.malignant)]
         checks = " ".join(check.name for check in row.failed)
-        self._writer.writerow([name, row.top.code, *shares, " ".join(row.held), checks, ""])
+        flagged = "" if row.threshold is None else "yes" if row.flagged else "no"
+        self._writer.writerow(
+            [name, row.top.code, *shares, flagged, " ".join(row.held), checks, row.headline, ""]
+        )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from skinapp.decision import SENSITIVITIES
+from skinapp.decision import CAUTION, SENSITIVITIES
 from skinapp.lesions import CLASSES
 from skinapp.network.saliency_methods import METHODS
 from skinapp.page import take_along
@@ -20,10 +20,9 @@ from skinapp.page.result import (
     WAITING,
     bars_html,
     checks_html,
+    headline_html,
     mix_html,
     refusal_html,
-    sentence_html,
-    target_html,
     withheld_html,
 )
 from skinapp.page.saliency import saliency_html
@@ -40,7 +39,7 @@ POINTS = [(f"{sensitivity:.0%}".replace("%", " %"), sensitivity) for sensitivity
 SET_OPACITY = "(percent) => document.documentElement.style.setProperty('--heat-opacity', percent / 100)"
 SET_VIEW = "(beside) => document.documentElement.style.setProperty('--bare', beside ? 'block' : 'none')"
 INTAKE = Path(__file__).with_name("intake.js")
-FORGOTTEN = "This photo has been forgotten meanwhile: load it again."
+FORGOTTEN = "This photo has expired. Please upload it again."
 
 
 @dataclass(frozen=True)
@@ -59,12 +58,11 @@ class Shown:
         """Whether the result waits until the user asks for it."""
         return self.reading.dermatoscopic is False and not (self.drawn or self.insisted)
 
-    @property
-    def sentence(self) -> str:
-        """What the page says first, as HTML."""
-        return (
-            withheld_html() if self.withheld else (DRAWN if self.drawn else "") + sentence_html(self.reading)
-        )
+    def headline(self, sensitivity: float) -> str:
+        """What the page says first, as HTML. sensitivity: of the chosen operating point."""
+        if self.withheld:
+            return withheld_html()
+        return (DRAWN if self.drawn else "") + headline_html(self.reading, sensitivity)
 
 
 def add(engine: Engine, page: gr.Blocks) -> None:
@@ -83,7 +81,7 @@ def add(engine: Engine, page: gr.Blocks) -> None:
             with gr.Row(visible=False, elem_id="frame-buttons") as frame_buttons:
                 left = gr.Button("↺ Left", size="sm", min_width=60)
                 right = gr.Button("↻ Right", size="sm", min_width=60)
-                whole = gr.Button("Whole", size="sm", min_width=60)
+                whole = gr.Button("Reset crop", size="sm", min_width=60)
                 again = gr.Button(
                     "New photo", size="sm", variant="primary", min_width=80, elem_id="new-photo"
                 )
@@ -99,16 +97,15 @@ def add(engine: Engine, page: gr.Blocks) -> None:
             )
         with gr.Column(scale=6, min_width=320, elem_id="result-column"):
             sentence = gr.HTML(WAITING, elem_id="sentence")
-            insist = gr.Button("Show the result all the same", size="sm", visible=False)
+            insist = gr.Button("Show it anyway", size="sm", visible=False)
             with gr.Column(visible=False, elem_id="numbers") as numbers:
-                bars = gr.HTML(elem_id="bars")
-                target = gr.HTML(elem_id="target")
                 point = gr.Radio(
                     POINTS,
-                    value=SENSITIVITIES[1],
-                    label="Operating point: share of such lesions to be found",
+                    value=CAUTION,
+                    label="How cautious? Find this share of malignant or premalignant lesions",
                     elem_id="point",
                 )
+                bars = gr.HTML(elem_id="bars")
         with gr.Column(scale=6, min_width=320, visible=False, elem_id="map-column") as map_column, gr.Tabs():
             with gr.Tab("Map"):
                 saliency = gr.HTML(elem_id="saliency")
@@ -122,14 +119,14 @@ def add(engine: Engine, page: gr.Blocks) -> None:
                     )
                 with gr.Row():
                     opacity = gr.Slider(0, 100, value=50, step=1, label="Opacity, %", min_width=190, scale=2)
-                    beside = gr.Checkbox(False, label="Photo beside it", min_width=100)
+                    beside = gr.Checkbox(False, label="Side by side", min_width=100)
             with gr.Tab("Similar cases"):
                 cases = gr.HTML(elem_id="cases")
-            with gr.Tab("Take it along"):
+            with gr.Tab("Export"):
                 label, taken = take_along.add([state, code, method, point, opacity], seen)
 
     intake_parts = [intake, photo, view, frame_buttons, checks]
-    result_parts = [sentence, insist, numbers, bars, target]
+    result_parts = [sentence, insist, numbers, bars]
     map_parts = [map_column, saliency, code, method, mix, cases, taken, label]
     everything = [state, *intake_parts, *result_parts, *map_parts]
 
@@ -139,7 +136,7 @@ def add(engine: Engine, page: gr.Blocks) -> None:
         return [
             None,
             *[gr.update(visible=True), None, gr.update(value=None, visible=False), hidden, ""],
-            *[why, hidden, hidden, "", ""],
+            *[why, hidden, hidden, ""],
             *[hidden, "", None, None, "", "", "", ""],  # the next photo's label is not this one's
         ]
 
@@ -158,17 +155,18 @@ def add(engine: Engine, page: gr.Blocks) -> None:
         default = chosen_method or reading.classifier.configuration.map_method
         head = [shown, gone, None, gr.update(value=value, visible=True) if value else gr.skip(), there]
         if shown.withheld:
-            result, maps = [there, gone, "", ""], [gone, "", top, default, "", ""]
+            result, maps = [there, gone, ""], [gone, "", top, default, "", ""]
         else:
-            result = [gone, there, bars_html(reading), target_html(reading, sensitivity)]
+            result = [gone, there, bars_html(reading, sensitivity)]
             maps = [there, saliency_html(reading, top, default), top, default, mix_html(reading)]
             maps.append(similar_html(reading))
-        return [*head, checks_html(reading, shown.drawn), shown.sentence, *result, *maps, "", gr.skip()]
+        said = shown.headline(sensitivity)
+        return [*head, checks_html(reading, shown.drawn), said, *result, *maps, "", gr.skip()]
 
-    def unchanged(shown: Shown, why: str) -> list[Any]:
+    def unchanged(shown: Shown, why: str, sensitivity: float) -> list[Any]:
         """The page as it is, with the reason why it did not change before what it says."""
         # The field is not skipped: Gradio would build it anew for this session, with a decoder of its own.
-        told: dict[Any, Any] = {sentence: refusal_html(why) + shown.sentence, photo: None}
+        told: dict[Any, Any] = {sentence: refusal_html(why) + shown.headline(sensitivity), photo: None}
         return [told.get(part, gr.skip()) for part in everything]
 
     def read(photo: str | bytes, frame: Frame, model: str) -> tuple[Reading, dict[str, Any]]:
@@ -200,7 +198,7 @@ def add(engine: Engine, page: gr.Blocks) -> None:
         try:
             reading, value = read(shown.photo, frame, model)
         except (Busy, UnknownModel) as error:
-            return unchanged(shown, f"{error} Until then, the result before stays.")
+            return unchanged(shown, f"{error} Until then, the earlier result stays.", sensitivity)
         except PhotoError:  # it was read before, so it has been deleted
             return nothing(refusal_html(FORGOTTEN))
         # A class that the user has chosen stays; the most probable one may be another now.
@@ -227,7 +225,7 @@ def add(engine: Engine, page: gr.Blocks) -> None:
     def other_model(shown: Shown | None, *looking: Any) -> list[Any]:
         return look_again(shown, None, *looking) if shown else nothing(WAITING)
 
-    def show_all_the_same(shown: Shown | None, sensitivity: float) -> list[Any]:
+    def show_anyway(shown: Shown | None, sensitivity: float) -> list[Any]:
         if shown is None:
             return nothing(refusal_html(FORGOTTEN))
         return everything_of(replace(shown, insisted=True), None, sensitivity)
@@ -236,9 +234,11 @@ def add(engine: Engine, page: gr.Blocks) -> None:
         """A slow map of one photo must not arrive beside the next one's result."""
         return html if is_current(page, state, shown, request) else gr.skip()
 
-    def other_point(shown: Shown | None, sensitivity: float, request: gr.Request) -> Any:
-        html = target_html(shown.reading, sensitivity) if shown else refusal_html(FORGOTTEN)
-        return unless_replaced(html, shown, request)
+    def other_point(shown: Shown | None, sensitivity: float, request: gr.Request) -> list[Any]:
+        if shown is None:
+            return [refusal_html(FORGOTTEN), gr.skip()]
+        said = [shown.headline(sensitivity), bars_html(shown.reading, sensitivity)]
+        return [unless_replaced(html, shown, request) for html in said]
 
     def other_map(shown: Shown | None, code: str, method: str, request: gr.Request) -> Any:
         html = saliency_html(shown.reading, code, method) if shown else refusal_html(FORGOTTEN)
@@ -261,9 +261,9 @@ def add(engine: Engine, page: gr.Blocks) -> None:
     whole.click(take_whole, again_looking, everything, **quiet)
     again.click(lambda: nothing(WAITING), None, everything, **quiet)
     model.input(other_model, again_looking, everything, **quiet)
-    insist.click(show_all_the_same, [state, point], everything, **quiet)
+    insist.click(show_anyway, [state, point], everything, **quiet)
     silent = quiet | {"show_progress": "hidden"}
-    point.input(other_point, [state, point], target, **silent)
+    point.input(other_point, [state, point], [sentence, bars], **silent)
     gr.on([code.input, method.input], other_map, [state, code, method], saliency, **quiet)
     opacity.input(None, opacity, None, js=SET_OPACITY)
     beside.input(None, beside, None, js=SET_VIEW)

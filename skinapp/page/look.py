@@ -71,13 +71,35 @@ CSS = """
 .waiting { color: var(--body-text-color-subdued); margin: 0; }
 .mix, .trust { font-size: .8rem; color: var(--body-text-color-subdued); margin: 0; line-height: 1.4; }
 
-.sentence { font-size: 1.12rem; margin: 0; padding: 2px 0; line-height: 1.35; }
-.sentence strong { font-weight: 650; }
-.sentence small, .held small { display: block; font-size: .8rem; color: var(--body-text-color-subdued); line-height: 1.4; }
-.held { margin: 4px 0 0; font-size: .9rem; line-height: 1.4; }
-.target { border-left: 4px solid var(--neutral-300); padding-left: 10px; }
-.target.flagged { border-color: #b45309; }
-.dark .target.flagged { border-color: #f0a53a; }
+.headline { border-left: 4px solid var(--neutral-400); padding: 2px 0 2px 12px; line-height: 1.4; }
+.headline.flagged { border-color: #b45309; }
+.dark .headline.flagged { border-color: #f0a53a; }
+.headline:focus { outline: none; }
+.headline h2.flag { display: flex; gap: 8px; align-items: flex-start; font-size: 1.12rem; font-weight: 650; margin: 0;
+  line-height: 1.35; color: var(--body-text-color); }
+.headline .mark { flex: none; width: 1.35em; height: 1.35em; border-radius: 50%; text-align: center; font-size: .95em;
+  color: var(--body-text-color); border: 1.5px solid var(--neutral-500); line-height: 1.25; }
+.headline.flagged .mark { background: #b45309; border-color: #b45309; color: white; }
+.headline p { margin: 4px 0 0; }
+.headline .held { font-size: .98rem; margin-top: 8px; }
+.headline .cost { font-size: .82rem; color: var(--body-text-color-subdued); }
+.headline .strange { font-size: .9rem; font-weight: 600; color: #92400e; margin: 0 0 4px; }
+.dark .headline .strange { color: #fbbf77; }
+.notice h2 { font-size: 1rem; font-weight: 650; margin: 0 0 2px; color: inherit; }
+.sum { margin: 0 0 10px; }
+.sum p { display: flex; justify-content: space-between; margin: 0; font-size: .9rem; }
+.sum p.mix { display: block; font-size: .8rem; }
+.sum small { color: var(--body-text-color-subdued); }
+.sum .track { position: relative; height: 10px; border-radius: 3px; background: var(--neutral-200); margin: 3px 0; }
+.dark .sum .track { background: var(--neutral-700); }
+.sum .track span { display: block; height: 100%; background: #b45309; border-radius: 3px; }
+.dark .sum .track span { background: #f0a53a; }
+.sum .track i { position: absolute; top: -3px; bottom: -3px; width: 2px; background: var(--body-text-color); }
+details.mix dl { margin: 4px 0 0; }
+details.mix dt { font-weight: 600; }
+details.mix dd { margin: 0 0 4px; }
+ol.bars .in-set { font-size: .72rem; color: var(--primary-700); white-space: nowrap; }
+.dark ol.bars .in-set { color: var(--primary-300); }
 .small-head .mix { font-weight: 400; }
 .small-head { font-size: .85rem; font-weight: 600; margin: 0 0 4px; color: var(--body-text-color); }
 
@@ -142,7 +164,6 @@ figure.saliency figcaption { margin: 6px auto 0; font-size: .8rem; line-height: 
 footer { opacity: 1 !important; margin: 0 !important; padding: 4px 0 !important; }
 .gradio-container main { padding-bottom: 4px !important; }
 @media (max-width: 640px) {
-  .sentence { font-size: 1.05rem; }
   #main-tabs > .tab-wrapper button { padding: 6px 5px; font-size: .76rem; }  /* all four beside each other */
 }
 """
@@ -262,8 +283,12 @@ table.many .kind { color: #92400e; font-weight: 600; font-size: .85em; }
 table.many .share { min-width: 110px; }
 table.many .col-malignant { width: 150px; }
 table.many .number { display: block; font-variant-numeric: tabular-nums; }
-table.many .track { display: block; height: 6px; border-radius: 3px; overflow: hidden; background: var(--border-color-primary); }
-table.many .track span { display: block; height: 100%; background: var(--primary-600); }
+table.many .track { display: block; position: relative; height: 6px; border-radius: 3px; background: var(--border-color-primary); }
+table.many .track span { display: block; height: 100%; border-radius: 3px; background: var(--primary-600); }
+table.many .track i { position: absolute; top: -3px; bottom: -3px; width: 2px; background: var(--body-text-color); }
+table.many .flagged { color: #92400e; white-space: nowrap; }
+.dark table.many .flagged { color: #f6bd60; }
+table.many tr.strange td { color: var(--body-text-color-subdued); }
 .dark table.many .track span { background: var(--primary-400); }
 table.many ul { margin: 0; padding: 0; list-style: none; }
 table.many .passed { color: var(--body-text-color-subdued); }

@@ -32,7 +32,7 @@ if TYPE_CHECKING:  # importing it for real loads TensorFlow
 THUMBNAIL = 64
 RUNS = 2  # of all users at once; further ones wait, and single photos go on beside them
 KEPT = 60.0  # seconds after which a run, or the page where it waits, says again that it needs its files
-FORGOTTEN = "These photos have been forgotten meanwhile: choose them again."
+FORGOTTEN = "These photos have expired. Please choose them again."
 TABLE = Path(__file__).with_name("many_table.js")
 
 

@@ -11,19 +11,21 @@ from skinapp.labels import Agreement
 from skinapp.lesions import BY_CODE, CODES
 from skinapp.output.rows import Row
 from skinapp.output.words import as_share
+from skinapp.page.templating import render
 
 PAGE_ROWS = 50  # a page of the table: what the browser gets at once, thumbnails included, stays under 200 KB
 EMPTY = (
-    '<div class="many-empty"><p class="waiting">The table appears here: every photo with its most probable class, the '
-    "probability that it is malignant or premalignant, and the photo checks that it failed.</p></div>"
+    '<div class="many-empty"><p class="waiting">The table appears here: each photo with its flag, the probability '
+    "that it is malignant or premalignant, its prediction set, and the photo checks that it failed.</p></div>"
 )
 
 # Columns: what they are called, what they sort by, and whether the highest comes first when they are chosen.
 COLUMNS: dict[str, tuple[str, Callable[[Row], Any], bool]] = {
     "name": ("Photo", lambda row: row.name.lower(), False),
-    "top": ("Most probable", lambda row: max(row.probabilities), True),
+    "flag": ("Flag", lambda row: row.flagged, True),
     "malignant": ("Malignant or premalignant", lambda row: row.malignant, True),
-    "set": ("Conformal set", lambda row: len(row.held), True),
+    "set": ("Prediction set", lambda row: len(row.held), True),
+    "top": ("Most probable", lambda row: max(row.probabilities), True),
     "checks": ("Photo checks", lambda row: len(row.failed), True),
 }
 
@@ -47,10 +49,11 @@ class Order:
             return self
 
     def arrange(self, rows: Sequence[Row]) -> list[int]:
-        """The rows' places in the order of the table; broken files are always last."""
+        """The rows' places in the order of the table; photos without a result come after the others, broken files last."""
         places = range(len(rows))
         fine = [i for i in places if not rows[i].error]
         fine.sort(key=lambda i: COLUMNS[self.column][1](rows[i]), reverse=self.descending)
+        fine.sort(key=lambda i: rows[i].strange)
         return fine + [i for i in places if rows[i].error]
 
 
@@ -61,66 +64,26 @@ def table_html(rows: Sequence[Row], thumbnails: Sequence[str], order: Order) -> 
     pages = max(1, -(-len(places) // PAGE_ROWS))
     page = min(order.page, pages - 1)
     first = page * PAGE_ROWS
-    body = "".join(_row_html(rows[i], thumbnails[i]) for i in places[first : first + PAGE_ROWS])
-    head = "".join(_header(key, order) for key in COLUMNS)
-    return (
-        '<div class="many-scroll" tabindex="0" role="region" aria-label="Photos, sortable table"><table class="many">'
-        f"<caption>Photos by {escape(COLUMNS[order.column][0].lower())}</caption>"
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{_pager(page, pages, len(places))}"
+    return render(
+        "table",
+        columns=COLUMNS,
+        order=order,
+        shown=[(rows[i], thumbnails[i]) for i in places[first : first + PAGE_ROWS]],
+        threshold=next((row.threshold for row in rows if row.threshold is not None), None),
+        first=first,
+        page=page,
+        pages=pages,
+        count=len(places),
+        lesions=BY_CODE,
+        name_of=_name,
+        number=_percent,
     )
 
 
-def _header(key: str, order: Order) -> str:
-    sorted_by = key == order.column
-    way = ("descending" if order.descending else "ascending") if sorted_by else "none"
-    arrow = {"descending": "▼", "ascending": "▲", "none": "↕"}[way]
-    return (
-        f'<th scope="col" aria-sort="{way}" class="col-{key}"><button type="button" id="many-by-{key}" data-sort="{key}">'
-        f'{escape(COLUMNS[key][0])} <span class="arrow" aria-hidden="true">{arrow}</span></button></th>'
-    )
-
-
-def _row_html(row: Row, thumbnail: str) -> str:
+def _name(row: Row) -> tuple[str, str]:
+    """The folder and the file of a row's name."""
     place, _, file = row.name.replace("\\", "/").rpartition("/")
-    inside = f'<small class="file" title="{escape(place)}">{escape(place)}</small>' if place else ""
-    name = f'<div class="file" title="{escape(row.name)}">{escape(file)}{inside}</div>'
-    if row.error:
-        return (
-            f'<tr class="broken"><th scope="row"><div class="photo"><span class="none" aria-hidden="true">–</span>{name}</div>'
-            f'</th><td colspan="4"><b>Not read.</b> {escape(row.error)}</td></tr>'
-        )
-    top = row.top
-    kind = "" if top.malignancy == "benign" else f' <span class="kind">{top.malignancy}</span>'
-    others = ", ".join(f'<abbr title="{escape(BY_CODE[code].name)}">{code}</abbr>' for code in row.held)
-    checks = (
-        "<ul>"
-        + "".join(f'<li title="{escape(check.advice)}">{escape(check.finding)}</li>' for check in row.failed)
-        + "</ul>"
-        if row.failed
-        else '<span class="passed">passed</span>'
-    )
-    return (
-        f'<tr><th scope="row"><div class="photo"><img src="{thumbnail}" alt="" width="40" height="40">{name}</div></th>'
-        f"<td>{escape(top.name)}<br><small>{_percent(max(row.probabilities))}</small>{kind}</td>"
-        f'<td class="share"><span class="number">{_percent(row.malignant)}</span>'
-        f'<span class="track"><span style="width:{100 * row.malignant:.1f}%"></span></span></td>'
-        f"<td>{others}</td><td>{checks}</td></tr>"
-    )
-
-
-def _pager(page: int, pages: int, count: int) -> str:
-    if pages == 1:
-        return ""
-    first, last = page * PAGE_ROWS + 1, min(count, (page + 1) * PAGE_ROWS)
-
-    def button(key: str, word: str, to: int) -> str:
-        off = "" if 0 <= to < pages else " disabled"
-        return f'<button type="button" id="many-{key}" data-page="{to}"{off}>{word}</button>'
-
-    return (
-        f'<nav class="many-pager" aria-label="Pages of the table">{button("previous", "Previous", page - 1)}'
-        f'<span role="status">{first:,} to {last:,} of {count:,}</span>{button("next", "Next", page + 1)}</nav>'
-    )
+    return place, file
 
 
 def agreement_html(found: Agreement) -> str:

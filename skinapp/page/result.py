@@ -1,12 +1,12 @@
-"""What the page says of one reading, as HTML: photo checks, sentence, operating point, bars."""
+"""What the page says of one reading, as HTML: photo checks, headline, bars."""
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING
 
 from skinapp.lesions import BY_CODE
-from skinapp.output.words import apart, cost_sentence, percent, set_sentence
+from skinapp.output import words
+from skinapp.page.templating import render
 
 if TYPE_CHECKING:
     from skinapp.reading import Reading
@@ -20,97 +20,68 @@ DRAWN = (
 
 def refusal_html(sentence: str) -> str:
     """Why there is no result."""
-    return f'<p class="refusal" role="alert">{escape(sentence)}</p>'
+    return render("refusal", sentence=sentence)
 
 
 def checks_html(reading: Reading, drawn: bool) -> str:
     """The photo checks: failed ones first, with what to do about them. drawn: of a drawing, nobody asks whether it is
     dermatoscopic."""
     asked = [check for check in reading.checks if not (drawn and check.name == "dermatoscopic")]
-    failed = [check for check in asked if not check.passed]
-    passed = [check for check in asked if check.passed]
-    lines = [
-        f'<li class="failed"><b>{escape(check.finding)}</b> {escape(check.advice)}</li>' for check in failed
-    ]
-    if passed:
-        fine = " ".join(escape(check.finding) for check in passed)
-        lines.append(f'<li class="passed"><span class="visually-hidden">Passed: </span>{fine}</li>')
-    return f'<div role="status"><ul class="checks" aria-label="Photo checks">{"".join(lines)}</ul></div>'
+    failed, passed = ([check for check in asked if check.passed is yes] for yes in (False, True))
+    return render("checks", failed=failed, passed=passed)
 
 
 def withheld_html() -> str:
     """In place of the result of what is no dermatoscopic photo."""
-    return (
-        '<div class="notice" role="status"><strong>No result shown: this does not look like a dermatoscopic photo.</strong> '
-        "The network has learned from nothing else, and its probabilities would mean little. Lesions that are none of the "
-        "seven classes are not recognised in this way.</div>"
-    )
+    return render("withheld")
 
 
-def sentence_html(reading: Reading) -> str:
-    """The most probable class in words, and the conformal set."""
-    top = reading.top
-    before, held = set_sentence(reading).split(": ", 1)
-    return _unbroken(
-        f'<p class="sentence" role="status">Most probable: <strong>{escape(top.name)}</strong>, '
-        f"{percent(max(reading.prediction.probabilities))}. "
-        f"<small>{escape(top.description)} This class is <b>{top.malignancy}</b>.</small></p>"
-        f'<p class="held">{before}: <b>{escape(held)}</b></p>'
-    )
+def headline_html(reading: Reading, sensitivity: float) -> str:
+    """What matters first: the flag at the chosen operating point and what that point costs, then the prediction set.
 
-
-def target_html(reading: Reading, sensitivity: float) -> str:
-    """Malignant or premalignant against one operating point, and what that point costs.
-
-    sensitivity: one of the model's operating points'; empty where the model has none.
+    Its text holds `words.headline`. sensitivity: one of the model's operating points'.
     """
-    found = reading.flag("malignant", sensitivity)
-    if found is None:
-        return ""
-    point, flagged = found
-    word, colour = ("above", "flagged") if flagged else ("below", "clear")
-    share, threshold = apart(reading.probability("malignant"), point.threshold)
-    return _unbroken(
-        f'<p class="held target {colour}">Malignant or premalignant: <b>{share}</b>, '
-        f"{word} the threshold of {threshold}.<small>{cost_sentence(reading, sensitivity)}</small></p>"
+    before, held = words.set_sentence(reading, sensitivity).split(": ", 1)
+    return render(
+        "headline",
+        strange=words.STRANGE if reading.dermatoscopic is False else "",
+        flagged=reading.flagged(sensitivity),
+        flag=words.flag_sentence(reading, sensitivity),
+        cost=words.cost_sentence(reading, sensitivity),
+        before=f"{before}:",
+        held=held,
+        missed=words.missed_sentence(reading),
     )
 
 
-def bars_html(reading: Reading) -> str:
-    """Seven bars, the most probable class first; those of the conformal set are marked."""
-    held = {lesion.code for lesion in reading.held}
-    rows = []
-    for code, share in sorted(reading.prediction.by_code.items(), key=lambda item: -item[1]):
-        lesion = BY_CODE[code]
-        kind = "" if lesion.malignancy == "benign" else f'<span class="kind">{lesion.malignancy}</span>'
-        inside = ' class="inside"' if code in held else ""
-        rows.append(
-            f'<li{inside}><span class="name">{escape(lesion.name)} <small>{code}</small> {kind}</span>'
-            f'<span class="share">{percent(share)}</span>'
-            f'<span class="track"><span style="width:{100 * share:.1f}%"></span></span></li>'
-        )
-    coverage = percent(reading.classifier.configuration.set_coverage)
-    return (
-        f'<h2 class="small-head">Probability of each class <span class="mix"><span class="swatch"></span>in the {coverage} '
-        f'set</span></h2><ol class="bars">{"".join(rows)}</ol>'
+def bars_html(reading: Reading, sensitivity: float) -> str:
+    """The sum of the malignant and premalignant classes with the threshold's mark, then seven bars, the most probable class
+    first, those of the prediction set marked. sensitivity: as for `headline_html`."""
+    held = reading.held_at(sensitivity)
+    found = reading.flag("malignant", sensitivity)
+    total = reading.probability("malignant")
+    share, threshold = words.apart(total, found[0].threshold) if found else ("", "")
+    shares = sorted(reading.prediction.by_code.items(), key=lambda item: -item[1])
+    return render(
+        "bars",
+        point=found[0] if found else None,
+        sum=total,
+        share=share,
+        threshold=threshold,
+        rows=[
+            {"lesion": BY_CODE[code], "share": share, "inside": BY_CODE[code] in held}
+            for code, share in shares
+        ],
     )
 
 
 def mix_html(reading: Reading) -> str:
-    """Which class mix the probabilities presume, of how many views they are, and which network gave them."""
-    mix, views = reading.classifier.configuration.presumed_mix, reading.classifier.configuration.views
-    averaged = f"They average {views} turned and mirrored copies; the map is of the photo as it stands. "
-    shares = ", ".join(
-        f"{code} {round(100 * share)} %" for code, share in sorted(mix.items(), key=lambda m: -m[1])
+    """Which class mix the probabilities assume, of how many views they are, and which network gave them."""
+    configuration = reading.classifier.configuration
+    return render(
+        "mix",
+        mix=sorted(configuration.presumed_mix.items(), key=lambda item: -item[1]),
+        views=configuration.views,
+        title=reading.classifier.title,
+        digest=reading.classifier.sha256[:12],
     )
-    return (
-        f'<details class="mix"><summary>What the probabilities presume</summary>This mix of lesions: {shares}. Where yours '
-        f"differs, so do they. Anything that is none of the seven classes is forced into one of them. "
-        f"{averaged if views > 1 else ''}Network: "
-        f"{escape(reading.classifier.title)}, sha256 {reading.classifier.sha256[:12]}.</details>"
-    )
-
-
-def _unbroken(html: str) -> str:
-    """No line ends before a percent sign."""
-    return html.replace(" %", "&nbsp;%")

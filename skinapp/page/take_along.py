@@ -48,7 +48,7 @@ def add(
         def handler(text: str, *values: Any) -> tuple[dict[str, str] | None, str]:
             now = seen(*values)
             if now is None:
-                return None, refusal_html("There is no result to take along: load a photo.")
+                return None, refusal_html("There is no result to export. Upload a photo first.")
             file = base64.b64encode(make(text, *now)).decode()
             return {
                 "name": name,

@@ -19,6 +19,7 @@ from scipy.optimize import minimize_scalar
 from sklearn.metrics import balanced_accuracy_score, log_loss
 
 from skinapp.decision import (
+    CAUTION,
     SENSITIVITIES,
     TARGETS,
     OperatingPoint,
@@ -154,10 +155,11 @@ def fit_configuration(configuration: Configuration, validation: Validation) -> C
 def answers(configuration: Configuration, logits: np.ndarray) -> Answers:
     """What the program says of photos with these logits, float (N, 7)."""
     shown = configuration.probabilities(logits)
-    flags = [target_probability(shown, p.target) >= p.threshold for p in configuration.operating_points]
-    return Answers(
-        shown, conformal_set(shown, np.array(configuration.set_thresholds)), np.stack(flags, axis=1)
-    )
+    points = configuration.operating_points
+    flags = np.stack([target_probability(shown, p.target) >= p.threshold for p in points], axis=1)
+    cautious = [p.target == "malignant" and p.sensitivity == CAUTION for p in points]
+    flagged: np.ndarray = flags[:, cautious].any(axis=1)
+    return Answers(shown, conformal_set(shown, np.array(configuration.set_thresholds), flagged), flags)
 
 
 def fit_halves(configuration: Configuration, validation: Validation) -> dict[str, Configuration]:
