@@ -29,7 +29,7 @@ def many_photos(page: Page, photos: list[Path], name: str) -> None:
 
 
 def how_good(page: Page, name: str) -> None:
-    page.get_by_role("tab", name="How good is it").click()
+    page.get_by_role("tab", name="Performance").click()
     page.get_by_role("tab", name="Operating points").click()
     page.locator("#costs .card").first.wait_for(timeout=PATIENCE)
     take(page, name)

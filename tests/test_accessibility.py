@@ -44,7 +44,7 @@ def test_no_tab_breaks_a_rule(chromium: Browser, address: str, size: tuple[int, 
     page.locator("#examples button").first.click()
     page.locator("#saliency img.heat").wait_for(timeout=PATIENCE)
     main = page.locator("#main-tabs > .tab-wrapper [role=tab]")
-    assert main.all_inner_texts() == ["One lesion", "Many photos", "How good is it", "About"]
+    assert main.all_inner_texts() == ["One lesion", "Many photos", "Performance", "About"]
     for tab in main.all():
         tab.click()
         page.wait_for_timeout(ARRIVES)

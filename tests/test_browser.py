@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from skinapp.output.words import STRANGE
+from skinapp.photo.cases import first_of_each
 from skinapp.photo.drawings import draw_lesion
 from tests.serving import browser
 
@@ -59,7 +61,7 @@ def shown_map(page: Page) -> str:
 
 def insisted(page: Page) -> None:
     """Asks for the result of what is no dermatoscopic photo."""
-    page.get_by_role("button", name="Show the result all the same").click(timeout=PATIENCE)
+    page.get_by_role("button", name="Show it anyway").click(timeout=PATIENCE)
 
 
 def example(page: Page) -> str:
@@ -96,13 +98,14 @@ def test_the_first_visit(
     expect(page.locator("#bars li")).to_have_count(0)
     expect(page.locator("#saliency img")).to_have_count(0)
     insisted(page)
-    expect(page.locator("#sentence")).to_contain_text("Most probable:", timeout=PATIENCE)
-    expect(page.locator("#sentence")).to_contain_text("With 90 % confidence one of:")
+    expect(page.locator("#sentence")).to_contain_text("90 % prediction set:", timeout=PATIENCE)
+    expect(page.locator("#sentence")).to_contain_text(STRANGE)
+    expect(page.locator("#sentence")).to_contain_text(re.compile("lagged .* the threshold of"))
     bars = page.locator("#bars .share")
     expect(bars).to_have_count(7)
     widths = [
         float(style)
-        for style in page.locator("#bars .track span").evaluate_all(
+        for style in page.locator("#bars li .track span").evaluate_all(
             "spans => spans.map(span => parseFloat(span.style.width))"
         )
     ]
@@ -116,11 +119,20 @@ def test_the_first_visit(
     context.close()
 
 
-def test_a_drawing_is_shown_as_one(page: Page) -> None:
+def test_an_example_says_what_it_is_only_once_it_is_looked_at(page: Page) -> None:
+    for case in first_of_each():
+        assert case.name not in page.locator("#examples").inner_text() or not case.name
+    expect(page.locator("#examples button")).to_have_count(8)
     example(page)
-    expect(page.locator("#sentence")).to_contain_text("A drawing to try the page with")
-    expect(page.locator("#checks")).to_contain_text("The lesion lies inside the frame.")
-    expect(page.locator("#checks")).not_to_contain_text("dermatoscopic")
+    credit = page.locator("#credit")
+    expect(credit).to_contain_text(
+        "The lesion in this example: Actinic keratosis / Bowen's disease, known by histology."
+    )
+    expect(credit).to_contain_text("CC BY-NC 4.0")
+    page.get_by_role("button", name="New photo").click()
+    page.locator("#examples button").last.click()
+    expect(page.locator("#sentence")).to_contain_text("does not look like a dermatoscopic", timeout=PATIENCE)
+    expect(credit).to_contain_text("This example is no lesion.")
 
 
 def test_another_class_and_another_method_get_their_own_map(page: Page) -> None:
@@ -146,7 +158,7 @@ def test_opacity_and_view_answer_without_the_server(page: Page) -> None:
         expect(heat).to_have_css("opacity", f"0.{percent.rstrip('0')}")
     bare = page.locator("#saliency .stack.bare")
     expect(bare).to_be_hidden()
-    page.get_by_label("Photo beside it").check()
+    page.get_by_label("Side by side").check()
     expect(bare).to_be_visible()
     assert not sent
 
@@ -165,12 +177,12 @@ def test_opacity_stays_when_the_class_changes(page: Page) -> None:
 
 def test_the_operating_point_changes_the_words(page: Page) -> None:
     example(page)
-    target = page.locator("#target .target")
+    target = page.locator("#sentence .headline")
     for share in ("90 %", "98 %", "95 %"):  # 95 % is where it stands at first
         before = target.inner_text()
         page.get_by_label(share, exact=True).check()
         expect(target).not_to_have_text(before, timeout=PATIENCE)
-        expect(target).to_contain_text("benign ones for each")
+        expect(target).to_contain_text("false alarms for each one found")
 
 
 def test_the_frame_decides_what_is_read(page: Page) -> None:
@@ -193,7 +205,7 @@ def test_the_frame_decides_what_is_read(page: Page) -> None:
     expect(seen).not_to_have_attribute("src", smaller or "", timeout=PATIENCE)
     page.get_by_role("button", name="Left").click()
     expect(seen).to_have_attribute("src", smaller or "", timeout=PATIENCE)
-    page.get_by_role("button", name="Whole").click()
+    page.get_by_role("button", name="Reset crop").click()
     expect(seen).to_have_attribute("src", whole or "", timeout=PATIENCE)
 
 
@@ -240,7 +252,7 @@ def test_a_slow_map_does_not_arrive_beside_the_next_result(page: Page) -> None:
 
 def test_a_result_is_taken_along(page: Page) -> None:
     example(page)
-    page.get_by_role("tab", name="Take it along").click()
+    page.get_by_role("tab", name="Export").click()
     page.get_by_label("Case label (optional)").fill("case 7")
     for button, name, begins in [
         ("Report (PDF)", "skinapp-report.pdf", b"%PDF"),

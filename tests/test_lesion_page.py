@@ -9,7 +9,7 @@ import gradio as gr
 import pytest
 
 from skinapp.lesions import BY_CODE, CODES
-from skinapp.page import examples, lesion
+from skinapp.page import lesion
 from skinapp.page.frame import moved
 from skinapp.page.lesion import FORGOTTEN
 from skinapp.photo.drawings import draw_lesion
@@ -62,7 +62,7 @@ def test_the_field_for_a_photo_is_never_skipped(handlers: Handlers, engine: Engi
     whole = handlers["new_photo"](str(photo), model, AT_95)
     broken = handlers["new_photo"](__file__, model, AT_95)
     turned = handlers["turned"](whole[0], model, AT_95, *mapped(whole))
-    insisted = handlers["show_all_the_same"](whole[0], AT_95)
+    insisted = handlers["show_anyway"](whole[0], AT_95)
     assert [page[PHOTO] for page in (whole, broken, turned, insisted)] == [None] * 4
 
 
@@ -86,7 +86,7 @@ def test_a_photo_that_was_deleted_can_still_be_shown_but_not_be_read_again(
     model = engine.names[0]
     before = handlers["new_photo"](str(photo), model, AT_95)
     photo.unlink()
-    assert handlers["show_all_the_same"](before[0], AT_95)[0].reading is before[0].reading
+    assert handlers["show_anyway"](before[0], AT_95)[0].reading is before[0].reading
     assert any(
         FORGOTTEN in str(part) for part in handlers["take_whole"](before[0], model, AT_95, *mapped(before))
     )
@@ -108,13 +108,3 @@ def test_a_frame_that_no_page_sends_changes_nothing(told: dict[str, Any]) -> Non
     frame = Frame(turns=1, x=0.4, y=0.6, side=0.7)
     assert moved(frame, told) == frame
     assert moved(frame, {"x": 0.1, "y": 0.2, "side": 0.3}) == Frame(1, 0.1, 0.2, 0.3)
-
-
-def test_a_damaged_example_is_not_offered(
-    monkeypatch: pytest.MonkeyPatch, photo: Path, tmp_path: Path
-) -> None:
-    cut = tmp_path / "cut.png"
-    cut.write_bytes(photo.read_bytes()[:999])
-    monkeypatch.setattr(examples, "fetched", lambda: [(cut, "cut short"), (photo, "whole")])
-    offered = examples.examples()
-    assert [one.caption for one in offered if not one.drawn] == ["whole"]

@@ -23,7 +23,7 @@ from skinapp.page import many
 from skinapp.page.many import THUMBNAIL, Run
 from skinapp.page.many_table import PAGE_ROWS, Order, table_html
 from skinapp.page.uploads import Upload, Uploads
-from skinapp.photo.drawings import draw_lesion
+from skinapp.photo.cases import cases
 from skinapp.photo.sources import Source
 from skinapp.service.engine import Engine
 from tests.conftest import MOST_FILES
@@ -34,10 +34,9 @@ PATIENCE = 60_000  # milliseconds: the first batch waits for TensorFlow
 LONG = 3000  # photos of a run that will not end by itself during a test
 
 
-def jpeg(code: str, seed: int) -> bytes:
-    buffer = io.BytesIO()
-    draw_lesion(code, seed, (130, 110)).save(buffer, "JPEG")
-    return buffer.getvalue()
+def jpeg(code: str, number: int) -> bytes:
+    """One of the ten photos of a class that travel with the program."""
+    return [case for case in cases() if case.dx == code][number % 10].path.read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +125,8 @@ def test_photos_become_a_table(
     assert len(shares) == 12
     assert shares == sorted(shares, reverse=True), "the most suspicious photo comes first"
     assert page.locator("#many-table img").count() == 12
-    assert all("%" in text for text in column(page, 1))
+    assert set(column(page, 1)) == {"! Flagged", "Not flagged"}
+    assert all("%" in text for text in column(page, 4))
     assert all(set(text.split(", ")) <= set(CODES) for text in column(page, 3))
     broken = page.locator("#many-table tbody tr").last
     expect(broken).to_contain_text("broken<b>.jpg")
@@ -136,6 +136,18 @@ def test_photos_become_a_table(
     if size == DESKTOP:
         assert page.evaluate("document.documentElement.scrollHeight") <= height, "the table needs scrolling"
     context.close()
+
+
+def test_what_is_no_dermatoscopic_photo_gets_no_result_in_the_table(page: Page, tmp_path: Path) -> None:
+    scene = next(case for case in cases() if not case.dx)
+    lesion = tmp_path / "lesion.jpg"
+    lesion.write_bytes(jpeg("mel", 1))
+    start(page, [scene.path, lesion])
+    ended(page, "2 photos in")
+    last = page.locator("#many-table tbody tr").last
+    expect(last).to_contain_text("scene.jpg")
+    expect(last).to_contain_text("No result shown. This does not look like a dermatoscopic photo.")
+    expect(last.locator(".flag, .share, .kind")).to_have_count(0)
 
 
 def test_headers_sort_by_mouse_and_keyboard(page: Page, photos: list[Path]) -> None:

@@ -1,4 +1,4 @@
-"""The tabs "How good is it" and "About" in a real Chromium, and their endpoints: every figure is that of metrics.json.
+"""The tabs "Performance" and "About" in a real Chromium, and their endpoints: every figure is that of metrics.json.
 
 The app serves a model of one's own that brings no figures, and the shipped one beside it.
 """
@@ -84,7 +84,7 @@ def page(chromium: Browser, address: str) -> Iterator[Page]:
 
 def opened(page: Page, address: str) -> Page:
     page.goto(address)
-    page.get_by_role("tab", name="How good is it").click(timeout=PATIENCE)
+    page.get_by_role("tab", name="Performance").click(timeout=PATIENCE)
     expect(page.get_by_text("The model 'bare' brings no figures").first).to_be_visible(timeout=PATIENCE)
     network = page.get_by_role("tabpanel").filter(has=page.locator("#figures")).get_by_label("Network")
     network.click()

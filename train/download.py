@@ -1,7 +1,6 @@
 """Fetches HAM10000 from Harvard Dataverse: the photos and their diagnoses, checked and unpacked.
 
     python -m train.download --to DIR      # 2.8 GB; after a break the same command goes on where it stopped
-    python -m train.download --examples    # instead, one free photo a class for the page (train/data/examples.py)
 
 Only the three files in WANTED are asked for. The same record offers the ISIC 2018 test photos with their
 diagnoses, and masks of the lesions; those stay where they are, so that no test photo can end up in training.
@@ -24,9 +23,7 @@ from typing import Any
 import httpx
 from tqdm import tqdm
 
-from skinapp.photo.examples import FOLDER as EXAMPLES
 from train.data.connection import HEADERS, RETRIES, RETRY_PAUSE, TIMEOUT, DownloadError, reason
-from train.data.examples import ISIC, download_examples
 
 SERVER = "https://dataverse.harvard.edu"
 DOI = "doi:10.7910/DVN/DBW86T"
@@ -256,23 +253,10 @@ def _checksum(path: Path, file: RemoteFile) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; argv without the program's name. Returns the exit status."""
     parser = argparse.ArgumentParser("python -m train.download", description="Fetch HAM10000 for training.")
-    parser.add_argument(
-        "--to", type=Path, metavar="DIR", help="folder to put it in; examples go to examples/"
-    )
-    parser.add_argument(
-        "--server",
-        metavar="URL",
-        help=f"Dataverse to ask ({SERVER}), or the ISIC archive for examples ({ISIC})",
-    )
-    parser.add_argument(
-        "--examples", action="store_true", help="not HAM10000, but one CC-0 photo a class for the page"
-    )
+    parser.add_argument("--to", type=Path, metavar="DIR", required=True, help="folder to put it in")
+    parser.add_argument("--server", metavar="URL", help=f"Dataverse to ask ({SERVER})")
     parser.add_argument("--keep-archives", action="store_true", help="do not remove the zips once unpacked")
     arguments = parser.parse_args(argv)
-    if arguments.examples:
-        return _run(lambda: _examples(arguments.to or EXAMPLES, arguments.server), arguments.to or EXAMPLES)
-    if arguments.to is None:
-        parser.error("the following arguments are required: --to")
     return _run(lambda: _ham10000(arguments.to, arguments.server, arguments.keep_archives), arguments.to)
 
 
@@ -284,15 +268,6 @@ def _ham10000(folder: Path, server: str | None, keep_archives: bool) -> None:
         f"{folder} holds {sum(counts.values()):,} images ({parts}) and HAM10000_metadata.csv; "
         f"train next: python -m train.fit --data {folder}"
     )
-
-
-def _examples(folder: Path, server: str | None) -> None:
-    found, missing = download_examples(folder, ISIC if server is None else server.rstrip("/"))
-    for example in found:
-        print(f"{folder / example.file}: {example.caption}")
-    if missing:
-        print(f"The archive has no photo of a suitable licence for {', '.join(missing)}.")
-    print("The page shows them from its next start.")
 
 
 def _run(work: Callable[[], None], folder: Path) -> int:

@@ -29,7 +29,7 @@ def build(engine: Engine) -> gr.Blocks:
                 lesion.add(engine, page)
             with gr.Tab("Many photos", id="many"):
                 many.add(engine)
-            with gr.Tab("How good is it", id="performance"):
+            with gr.Tab("Performance", id="performance"):
                 performance.add(engine)
             with gr.Tab("About", id="about"):
                 about.add(engine)

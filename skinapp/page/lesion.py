@@ -12,11 +12,10 @@ from skinapp.decision import CAUTION, SENSITIVITIES
 from skinapp.lesions import CLASSES
 from skinapp.network.saliency_methods import METHODS
 from skinapp.page import take_along
-from skinapp.page.examples import Example, examples, examples_view
+from skinapp.page.examples import credit_html, examples_view
 from skinapp.page.fence.memory import is_current
 from skinapp.page.frame import frame_value, frame_view, moved, turned_frame
 from skinapp.page.result import (
-    DRAWN,
     WAITING,
     bars_html,
     checks_html,
@@ -27,6 +26,7 @@ from skinapp.page.result import (
 )
 from skinapp.page.saliency import saliency_html
 from skinapp.page.similar import similar_html
+from skinapp.photo.cases import Case, first_of_each
 from skinapp.photo.preprocess import Frame, PhotoError
 from skinapp.service.engine import Busy, Engine, UnknownModel
 
@@ -44,30 +44,29 @@ FORGOTTEN = "This photo has expired. Please upload it again."
 
 @dataclass(frozen=True)
 class Shown:
-    """What one session looks at. photo: path of the upload, which lives ten minutes, or a drawing's PNG file; drawn: it is
-    a drawn example; insisted: the user has asked to see the result of what is no dermatoscopic photo."""
+    """What one session looks at. photo: path of the upload, which lives ten minutes, or of an example; case: that
+    example, None for a photo of one's own; insisted: the user has asked to see the result of what is no dermatoscopic photo."""
 
     photo: str | bytes
     frame: Frame
     reading: Reading
-    drawn: bool = False
+    case: Case | None = None
     insisted: bool = False
 
     @property
     def withheld(self) -> bool:
         """Whether the result waits until the user asks for it."""
-        return self.reading.dermatoscopic is False and not (self.drawn or self.insisted)
+        return self.reading.dermatoscopic is False and not self.insisted
 
     def headline(self, sensitivity: float) -> str:
         """What the page says first, as HTML. sensitivity: of the chosen operating point."""
         if self.withheld:
             return withheld_html()
-        return (DRAWN if self.drawn else "") + headline_html(self.reading, sensitivity)
+        return headline_html(self.reading, sensitivity)
 
 
 def add(engine: Engine, page: gr.Blocks) -> None:
     """Add the tab's content to the page that is being built."""
-    drawn = examples()
     state = gr.State(None)  # memory.py sees to it that it is forgotten
     with gr.Row(equal_height=False, elem_id="lesion-tab"):
         with gr.Column(scale=5, min_width=300, elem_id="photo-column"):
@@ -76,7 +75,7 @@ def add(engine: Engine, page: gr.Blocks) -> None:
                 other = gr.UploadButton(
                     "HEIC, TIFF or DICOM file", size="sm", elem_id="other", type="filepath"
                 )
-                sample = examples_view(drawn)
+                sample = examples_view()
             view = frame_view()
             with gr.Row(visible=False, elem_id="frame-buttons") as frame_buttons:
                 left = gr.Button("↺ Left", size="sm", min_width=60)
@@ -85,6 +84,7 @@ def add(engine: Engine, page: gr.Blocks) -> None:
                 again = gr.Button(
                     "New photo", size="sm", variant="primary", min_width=80, elem_id="new-photo"
                 )
+            credit = gr.HTML(elem_id="credit")
             checks = gr.HTML(elem_id="checks")
             model = gr.Dropdown(
                 engine.choices, value=engine.names[0], label="Network", visible=len(engine.choices) > 1
@@ -102,7 +102,7 @@ def add(engine: Engine, page: gr.Blocks) -> None:
                 point = gr.Radio(
                     POINTS,
                     value=CAUTION,
-                    label="How cautious? Find this share of malignant or premalignant lesions",
+                    label="How cautious? Find this share of malignant lesions",
                     elem_id="point",
                 )
                 bars = gr.HTML(elem_id="bars")
@@ -125,7 +125,7 @@ def add(engine: Engine, page: gr.Blocks) -> None:
             with gr.Tab("Export"):
                 label, taken = take_along.add([state, code, method, point, opacity], seen)
 
-    intake_parts = [intake, photo, view, frame_buttons, checks]
+    intake_parts = [intake, photo, view, frame_buttons, credit, checks]
     result_parts = [sentence, insist, numbers, bars]
     map_parts = [map_column, saliency, code, method, mix, cases, taken, label]
     everything = [state, *intake_parts, *result_parts, *map_parts]
@@ -135,7 +135,7 @@ def add(engine: Engine, page: gr.Blocks) -> None:
         hidden = gr.update(visible=False)
         return [
             None,
-            *[gr.update(visible=True), None, gr.update(value=None, visible=False), hidden, ""],
+            *[gr.update(visible=True), None, gr.update(value=None, visible=False), hidden, "", ""],
             *[why, hidden, hidden, ""],
             *[hidden, "", None, None, "", "", "", ""],  # the next photo's label is not this one's
         ]
@@ -161,7 +161,7 @@ def add(engine: Engine, page: gr.Blocks) -> None:
             maps = [there, saliency_html(reading, top, default), top, default, mix_html(reading)]
             maps.append(similar_html(reading))
         said = shown.headline(sensitivity)
-        return [*head, checks_html(reading, shown.drawn), said, *result, *maps, "", gr.skip()]
+        return [*head, credit_html(shown.case), checks_html(reading), said, *result, *maps, "", gr.skip()]
 
     def unchanged(shown: Shown, why: str, sensitivity: float) -> list[Any]:
         """The page as it is, with the reason why it did not change before what it says."""
@@ -172,22 +172,22 @@ def add(engine: Engine, page: gr.Blocks) -> None:
     def read(photo: str | bytes, frame: Frame, model: str) -> tuple[Reading, dict[str, Any]]:
         return engine.read_and_show(photo, model, frame, lambda whole: frame_value(whole, frame))
 
-    def look_at(photo: str | bytes, model: str, sensitivity: float, drawn: bool = False) -> list[Any]:
+    def look_at(photo: str | bytes, model: str, sensitivity: float, case: Case | None = None) -> list[Any]:
         try:
             reading, value = read(photo, Frame(), model)
         except (PhotoError, UnknownModel) as error:
             return nothing(refusal_html(str(error)))
-        return everything_of(Shown(photo, Frame(), reading, drawn), value, sensitivity)
+        return everything_of(Shown(photo, Frame(), reading, case), value, sensitivity)
 
     def new_photo(path: str | None, model: str, sensitivity: float) -> list[Any]:
         return look_at(path, model, sensitivity) if path else nothing(WAITING)
 
     def new_example(model: str, sensitivity: float, event: gr.EventData) -> list[Any]:
         number = getattr(event, "number", None)
-        if not isinstance(number, int) or not 0 <= number < len(drawn):
+        if not isinstance(number, int) or not 0 <= number < len(first_of_each()):
             return nothing(WAITING)
-        example: Example = drawn[number]
-        return look_at(example.source, model, sensitivity, example.drawn)
+        case = first_of_each()[number]
+        return look_at(str(case.path), model, sensitivity, case)
 
     def look_again(
         shown: Shown | None, frame: Frame | None, model: str, sensitivity: float, code: str, method: str

@@ -52,7 +52,7 @@ def head_html() -> str:
 
 
 CSS = """
-.gradio-container { width: 100% !important; max-width: 1240px !important; margin: 0 auto !important; padding-top: 6px !important; }
+.gradio-container { width: 100% !important; max-width: 1800px !important; margin: 0 auto !important; padding-top: 6px !important; }
 .gradio-container .html-container { padding: 0 !important; }
 .dark { --color-accent: var(--primary-400); }
 .visually-hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
@@ -75,14 +75,14 @@ CSS = """
 .headline.flagged { border-color: #b45309; }
 .dark .headline.flagged { border-color: #f0a53a; }
 .headline:focus { outline: none; }
-.headline h2.flag { display: flex; gap: 8px; align-items: flex-start; font-size: 1.12rem; font-weight: 650; margin: 0;
-  line-height: 1.35; color: var(--body-text-color); }
+.headline h2.flag { display: flex; gap: 8px; align-items: flex-start; font-size: 1.05rem; font-weight: 650; margin: 0;
+  line-height: 1.3; color: var(--body-text-color); }
 .headline .mark { flex: none; width: 1.35em; height: 1.35em; border-radius: 50%; text-align: center; font-size: .95em;
   color: var(--body-text-color); border: 1.5px solid var(--neutral-500); line-height: 1.25; }
 .headline.flagged .mark { background: #b45309; border-color: #b45309; color: white; }
-.headline p { margin: 4px 0 0; }
-.headline .held { font-size: .98rem; margin-top: 8px; }
-.headline .cost { font-size: .82rem; color: var(--body-text-color-subdued); }
+.headline p { margin: 3px 0 0; }
+.headline .held { font-size: .94rem; margin-top: 5px; }
+.headline .cost { font-size: .78rem; line-height: 1.35; color: var(--body-text-color-subdued); }
 .headline .strange { font-size: .9rem; font-weight: 600; color: #92400e; margin: 0 0 4px; }
 .dark .headline .strange { color: #fbbf77; }
 .notice h2 { font-size: 1rem; font-weight: 650; margin: 0 0 2px; color: inherit; }
@@ -168,7 +168,7 @@ footer { opacity: 1 !important; margin: 0 !important; padding: 4px 0 !important;
 }
 """
 
-# Tables, cards and drawings of the tabs "How good is it" and "About". Colours for the colour-blind: Okabe & Ito, darker or
+# Tables, cards and drawings of the tabs "Performance" and "About". Colours for the colour-blind: Okabe & Ito, darker or
 # lighter until they stand out from the ground; classes differ in their dashes, too.
 FIGURES_CSS = """
 :root { --chart-text: #334155; --chart-faint: #cbd5e1; --chart-accent: #0f766e; --chart-other: #b45309;

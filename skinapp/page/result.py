@@ -12,10 +12,6 @@ if TYPE_CHECKING:
     from skinapp.reading import Reading
 
 WAITING = '<p class="waiting">The result appears here as soon as there is a photo.</p>'
-DRAWN = (
-    '<p class="notice" role="status">A <strong>drawing</strong> to try the page with: what the network says of it means '
-    "nothing.</p>"
-)
 
 
 def refusal_html(sentence: str) -> str:
@@ -23,11 +19,9 @@ def refusal_html(sentence: str) -> str:
     return render("refusal", sentence=sentence)
 
 
-def checks_html(reading: Reading, drawn: bool) -> str:
-    """The photo checks: failed ones first, with what to do about them. drawn: of a drawing, nobody asks whether it is
-    dermatoscopic."""
-    asked = [check for check in reading.checks if not (drawn and check.name == "dermatoscopic")]
-    failed, passed = ([check for check in asked if check.passed is yes] for yes in (False, True))
+def checks_html(reading: Reading) -> str:
+    """The photo checks: failed ones first, with what to do about them."""
+    failed, passed = ([check for check in reading.checks if check.passed is yes] for yes in (False, True))
     return render("checks", failed=failed, passed=passed)
 
 

@@ -158,7 +158,7 @@ def answers(configuration: Configuration, logits: np.ndarray) -> Answers:
     points = configuration.operating_points
     flags = np.stack([target_probability(shown, p.target) >= p.threshold for p in points], axis=1)
     cautious = [p.target == "malignant" and p.sensitivity == CAUTION for p in points]
-    flagged: np.ndarray = flags[:, cautious].any(axis=1)
+    flagged = np.any(flags[:, cautious], axis=1)
     return Answers(shown, conformal_set(shown, np.array(configuration.set_thresholds), flagged), flags)
 
 
