@@ -106,10 +106,3 @@ def test_no_photo_of_the_data_set_is_tracked() -> None:
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert "skinapp/lesions.py" in tracked
     assert not re.findall(r"ISIC_\d+\.(?:jpe?g|png)", tracked, re.IGNORECASE)
-
-
-def test_skinapp_never_imports_train() -> None:
-    for path in [ROOT / "app.py", *(ROOT / "skinapp").rglob("*.py")]:
-        assert not re.search(r"^\s*(from|import) train\b", path.read_text(encoding="utf-8"), re.MULTILINE), (
-            path
-        )

@@ -725,7 +725,7 @@ from skinapp.service import server, settings, uploads
 server.ENDS_WITHIN = 0.5
 tell = lambda: os.kill(os.getpid(), signal.SIGTERM)
 hang = lambda: time.sleep(3600)
-server.serve(None, settings.Settings(port=0), uploads.Ledger(pathlib.Path(sys.argv[1])), None, tell, hang)
+server.serve(None, settings.Settings(port=0), uploads.Ledger(pathlib.Path(sys.argv[1])), tell, hang)
 """
     (tmp_path / "uploads").mkdir()
     (tmp_path / "uploads/photo.jpg").write_bytes(b"x")

@@ -10,6 +10,7 @@ from starlette.routing import Mount
 
 from skinapp.page import about, api, lesion, many, performance
 from skinapp.page.fence.events import Events
+from skinapp.page.fence.guard import Guard
 from skinapp.page.fence.memory import empty_folder, forget_old_sessions
 from skinapp.page.look import CSS, FIGURES_CSS, HEAD, MANY_CSS, THEME, head_html
 from skinapp.page.similar import CSS as CASES_CSS
@@ -71,4 +72,5 @@ def launch(page: gr.Blocks, engine: Engine, settings: Settings, uploads: Path) -
     ledger = Ledger(uploads)
     forget_old_sessions(page)
     empty_folder(page, ledger)
-    server.serve(app, settings, ledger, Events(page), engine.load, gradio.stop_event.set)
+    guarded = Guard(app, ledger, Events(page), settings.on_space)
+    server.serve(guarded, settings, ledger, engine.load, gradio.stop_event.set)

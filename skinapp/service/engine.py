@@ -29,10 +29,6 @@ if TYPE_CHECKING:  # importing them for real loads TensorFlow
 
 Shown = TypeVar("Shown")
 
-# Gradio asks Matplotlib for its backend at every event, and fails where our thread has pyplot half imported: named here,
-# nobody has to look for one in pyplot. Importing that instead would cost a quarter of a second before the page is there.
-os.environ["MPLBACKEND"] = "agg"
-
 # Seconds for whoever waits for the page: importing TensorFlow stops all else again and again.
 HEAD_START = 0.5
 # Single photos unpacked at once, and a batch unpacks as many beside them. One of 50 megapixels takes 0.4 GB, 0.8 with

@@ -11,7 +11,6 @@ from types import FrameType
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from skinapp.page.fence.guard import Events, Guard
 from skinapp.service.access import Access
 from skinapp.service.asgi import App
 from skinapp.service.headers import Headers
@@ -26,17 +25,15 @@ ENDS_WITHIN = 9.0
 HEADER_SECONDS = 20.0
 
 
-def layered(app: App, settings: Settings, ledger: Ledger, events: Events) -> App:
-    """The app with all that guards it, outermost: count, headers, who, how much, whose."""
-    guarded = Guard(app, ledger, events, settings.on_space)
-    return Watch(Headers(Access(Limits(guarded, settings), settings), settings.on_space))
+def layered(app: App, settings: Settings) -> App:
+    """The app with what stands around it, outermost first: count, headers, who, how much."""
+    return Watch(Headers(Access(Limits(app, settings), settings), settings.on_space))
 
 
 def serve(
     app: App,
     settings: Settings,
     ledger: Ledger,
-    events: Events,
     begun: Callable[[], None],
     ending: Callable[[], None],
 ) -> None:
@@ -48,7 +45,7 @@ def serve(
     listening = _listen(settings.host, settings.port)
     port = listening.getsockname()[1]
     config = uvicorn.Config(
-        layered(app, settings, ledger, events),
+        layered(app, settings),
         log_config=None,
         access_log=False,  # it would hold paths, which name files
         server_header=False,
