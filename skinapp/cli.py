@@ -1,4 +1,4 @@
-"""The command `skinapp`: `read`, `serve` and `archive`."""
+"""The command `skinapp`: `read`, `serve`, `archive` and `evaluate`."""
 
 import argparse
 import json
@@ -23,6 +23,7 @@ COMMANDS = {
     "read": "class probabilities of photos, with overlays and reports (the default)",
     "serve": "the page and the API in a browser",
     "archive": "large collections of photos, on one machine or several",
+    "evaluate": "how good a model is on labelled photos",
 }
 
 
@@ -52,9 +53,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from skinapp.serve import main as serve
 
         return serve(rest)
-    from skinapp.archive.__main__ import main as archive
+    if name == "archive":
+        from skinapp.archive.__main__ import main as archive
 
-    return archive(rest)
+        return archive(rest)
+    from skinapp.evaluate import main as evaluate
+
+    return evaluate(rest)
 
 
 def read(arguments: Sequence[str]) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
+from skinapp.evaluate import main
 from skinapp.figures import evaluation as module
 from skinapp.figures.evaluation import (
     HEADLINE,
@@ -25,7 +26,6 @@ from skinapp.lesions import CODES
 from skinapp.network.classifier import Classifier
 from skinapp.photo.preprocess import open_photo
 from tests.drawings import write_labels
-from train.evaluate import main
 
 
 @pytest.fixture(autouse=True)
@@ -253,7 +253,7 @@ def test_label_without_photo_is_named(
     rows = rows_of(dataset_folder / "HAM10000_metadata.csv")
     write_labels(tmp_path / "labels.csv", [*rows, rows[0] | {"image_id": "ISIC_9999999"}])
     assert run(dataset_folder, model_folder, tmp_path, labels=tmp_path / "labels.csv") == 1
-    assert "1 labels without an image: ISIC_9999999" in capsys.readouterr().err
+    assert "1 labels without a photo: ISIC_9999999" in capsys.readouterr().err
     assert not (tmp_path / "figures.json").exists()
 
 

@@ -85,7 +85,7 @@ def test_the_installed_command_reads_a_photo_from_any_folder(environment: Path, 
 
 
 def test_each_command_has_an_example_in_its_help(environment: Path, tmp_path: Path) -> None:
-    for command in ([], ["read"], ["serve"], ["archive"]):
+    for command in ([], ["read"], ["serve"], ["archive"], ["evaluate"]):
         done = run([str(environment / "skinapp"), *command, "--help"], tmp_path)
         assert done.returncode == 0 and "example: skinapp " in done.stdout, done.stderr
         assert "Not a medical device" in " ".join(done.stdout.split())
