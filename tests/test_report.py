@@ -23,7 +23,7 @@ from skinapp.network.classifier import Classifier, load
 from skinapp.network.folders import MODELS
 from skinapp.network.saliency import METHODS, SaliencyMap, overlay
 from skinapp.output import report
-from skinapp.output.report import LONGEST_LABEL, document, pdf, png, tidy
+from skinapp.output.report import LONGEST_LABEL, NO_GLYPH, document, pdf, png, tidy, unprintable
 from skinapp.output.words import STRANGE, cost_sentence, flag_sentence, percent, set_sentence
 from skinapp.photo.checks import Check
 from skinapp.photo.drawings import draw_lesion
@@ -280,8 +280,45 @@ def test_odd_labels_neither_break_the_page_nor_leave_it(
     assert rows.min() > 28, "the label stays below the title"
     assert rows.max() < 37.5, "and above the notice"
     kept = tidy(label)
-    assert 0 < len(kept) <= LONGEST_LABEL and kept.isprintable()
+    assert 0 < len(kept) <= LONGEST_LABEL and kept.replace("\u200d", "").isprintable()
     Draft202012Validator(SCHEMA).validate(json.loads(json.dumps(document(reading, label, NOW))))
+
+
+# Arabic and Hebrew from the right, joined and with numbers from the left; Devanagari and Thai with their marks in place.
+SCRIPTS = {
+    "arabic": "حالة 12 الكتف الأيمن", "persian": "می\u200cخواهم ۱۲", "hebrew": "מקרה 12 כתף ימין", "hindi": "रोगी 12 दायां कंधा",
+    "thai": "ผู้ป่วย 12 ไหล่ขวา", "greek": "Ασθενής 12", "cyrillic": "Пациент 12", "latin": "Łódź, Müller 12",
+}  # fmt: skip
+
+
+RIGHT_TO_LEFT = {"arabic": "حن", "persian": "خ۱", "hebrew": "קן"}  # an early and a late letter of each
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_labels_are_printed_as_they_are_written(reading: Reading, script: str) -> None:
+    label = SCRIPTS[script]
+    assert unprintable(label) == ""
+    page = printed(reading, label=label)
+    text = words(page)
+    assert NO_GLYPH not in text
+    for word in label.split():
+        if script not in ("hindi",):  # a vowel's sign stands before the letter that it follows
+            assert word.replace("\u200c", "") in text.replace("\u200c", ""), "a search in the PDF finds it"
+    rest = words(printed(reading, label="x"))
+    assert rest[rest.index(NOTICE[:20]) :] in text, "the rest of the page stays as it is"
+    if script in RIGHT_TO_LEFT:
+        letters = pypdfium2.PdfDocument(page)[0].get_textpage()
+        places = {
+            letters.get_text_range(i, 1): letters.get_charbox(i)[0] for i in range(letters.count_chars())
+        }
+        early, late = RIGHT_TO_LEFT[script]
+        assert places[early] > places[late]
+
+
+def test_what_the_page_cannot_print_is_known_beforehand(reading: Reading) -> None:
+    assert unprintable("患者 12, 患 right 한") == "患者한"
+    assert words(printed(reading, label="患者 12")).count(NO_GLYPH) == 2
+    assert document(reading, "患者 12", NOW)["case"] == "患者 12"
 
 
 def test_without_a_label_there_is_no_line_for_it(reading: Reading) -> None:

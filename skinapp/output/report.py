@@ -37,7 +37,11 @@ JPEG_QUALITY = 92  # of the two pictures in the PDF: a tenth of their size as PN
 
 # DejaVu travels with Matplotlib, so that no font is fetched or looked for on the machine.
 FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+# It has Latin, Greek, Cyrillic, Arabic and Hebrew letters. Those of two more scripts, 100 KB, are here for case labels; a font
+# for Chinese, Japanese and Korean would have more than 10 MB.
+OWN_FONTS = Path(__file__).with_name("fonts")
 NO_GLYPH = "\N{REPLACEMENT CHARACTER}"
+JOINERS = "\u200c\u200d"  # which Persian and Hindi need; they have no glyph of their own
 
 # Of an A4 page, in millimetres.
 LEFT, RIGHT, TOP, BOTTOM = 16.0, 194.0, 14.0, 285.0
@@ -57,8 +61,14 @@ PALE: Colour = (244, 247, 249)
 
 def tidy(label: str) -> str:
     """A case label on one line, without control characters, at most LONGEST_LABEL characters."""
-    printable = "".join(c if c.isprintable() else " " for c in label)
+    printable = "".join(c if c.isprintable() or c in JOINERS else " " for c in label)
     return " ".join(printable.split())[:LONGEST_LABEL]
+
+
+def unprintable(label: str) -> str:
+    """The characters of a case label that the PDF has no glyphs for, each once. The JSON document has them all."""
+    glyphs = _Page(datetime.now().astimezone()).shape(label)
+    return "".join(c for c in dict.fromkeys(tidy(label)) if ord(c) not in glyphs)
 
 
 def document(reading: Reading, label: str, now: datetime) -> dict[str, Any]:
@@ -94,8 +104,8 @@ def pdf(
     """The reading on one A4 page, as a PDF file.
 
     saliency: of this reading, without evidence, too; sensitivity: of the operating point that malignant or premalignant is
-    held against; label: free text, of which what fits into a line is printed, with a replacement character for what DejaVu
-    Sans has no glyph for; now: with its time zone; opacity of the map in [0, 1].
+    held against; label: free text, of which what fits into a line is printed, with a replacement character for what
+    `unprintable` names; now: with its time zone; opacity of the map in [0, 1].
     """
     page = _Page(now)
     y = page.head(tidy(label))
@@ -123,8 +133,20 @@ class _Page:
         paper.add_font("DejaVu", "", FONTS / "DejaVuSans.ttf")
         paper.add_font("DejaVu", "B", FONTS / "DejaVuSans-Bold.ttf")
         paper.add_page()
-        fonts = (font for font in paper.fonts.values() if isinstance(font, TTFFont))
+        fonts = [font for font in paper.fonts.values() if isinstance(font, TTFFont)]
         self.glyphs = frozenset.intersection(*(frozenset(font.cmap) for font in fonts))
+
+    def shape(self, label: str) -> frozenset[int]:
+        """Get ready to write a case label in whatever script, from either side. Returns the characters that there are glyphs for."""
+        glyphs = self.glyphs | {ord(joiner) for joiner in JOINERS}
+        if not label.isascii():
+            self.paper.set_text_shaping(True)
+            for script in ("Devanagari", "Thai"):
+                self.paper.add_font(script, "B", OWN_FONTS / f"NotoSans{script}-Bold.ttf")
+                font = cast(TTFFont, self.paper.fonts[f"{script.lower()}B"])
+                glyphs |= frozenset(font.cmap)
+            self.paper.set_fallback_fonts(["Devanagari", "Thai"])
+        return frozenset(glyphs)
 
     def head(self, label: str) -> float:
         """Title, time, case label, notice."""
@@ -137,7 +159,10 @@ class _Page:
         y = TOP + 16
         if label:
             self._line(LEFT, y, 22, "Case", 8.5, SUBDUED)
-            self._line(LEFT + 22, y, RIGHT - LEFT - 22, label, 10, style="B")
+            known = self.shape(label)
+            shown = "".join(c if ord(c) in known else NO_GLYPH for c in label)
+            self._line(LEFT + 22, y, RIGHT - LEFT - 22, shown, 10, style="B", ours=False)
+            self.paper.set_text_shaping(False)
             y += 7
         return self._notice(NOTICE, y)
 
@@ -317,10 +342,11 @@ class _Page:
         colour: Colour = INK,
         style: str = "",
         align: str = "L",
+        ours: bool = True,
     ) -> float:
-        """One line as it is, cut where it is wider than there is room. Returns its right end."""
+        """One line as it is, cut where it is wider than there is room. ours: in the letters of our own fonts. Returns its right end."""
         self._pen(size, colour, style)
-        words = self._printable(words)
+        words = self._printable(words) if ours else words
         cut = words
         while self.paper.get_string_width(cut) > width and len(words) > 1:
             words = words[:-1]

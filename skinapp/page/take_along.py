@@ -7,6 +7,7 @@ import base64
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -35,6 +36,8 @@ def add(
     """Add label and buttons. Returns the label, and what is said of the last file. seen(*inputs): reading, class, method, sensitivity and opacity in
     percent, or None."""
     label = gr.Textbox(label="Case label (optional)", info=LABEL_HELP, max_length=120, max_lines=1)
+    missing = gr.HTML(elem_id="label-missing")
+    label.blur(_missing, label, missing, api_visibility="private", show_progress="hidden")
     with gr.Row():
         report = gr.Button("Report (PDF)", variant="primary", size="sm", min_width=90)
         data = gr.Button("Data (JSON)", size="sm", min_width=90)
@@ -72,6 +75,22 @@ def add(
             show_progress="minimal",
         ).then(None, carrier, None, js=SAVE)
     return label, said
+
+
+def _missing(label: str) -> str:
+    """Says before the export which characters the PDF will lack."""
+    if label.isascii():
+        return ""
+    from skinapp.output.report import unprintable
+
+    characters = unprintable(label)
+    if not characters:
+        return ""
+    shown = escape(characters[:20])
+    return (
+        f'<p class="mix" role="status">The PDF cannot print these characters of the label: <b lang="und">{shown}</b>. '
+        "The JSON keeps them.</p>"
+    )
 
 
 def _pdf(label: str, reading: Reading, code: str, method: str, sensitivity: float, opacity: float) -> bytes:
