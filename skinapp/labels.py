@@ -348,7 +348,7 @@ def _header(lines: Sequence[Sequence[str]]) -> tuple[list[str], str, int]:
         if column and labelled:
             return header, column, number
         known = bool(column) + labelled
-        if len(cells) > 1 and (known, len(cells)) > best[:1] + (len(best[1]),):
+        if len(cells) > 1 and (known, len(cells)) > (*best[:1], len(best[1])):
             best = known, [cell.strip() for cell in cells]
     found = ", ".join(cell[:20] for cell in best[1][:SHOWN]) + (" and more" if len(best[1]) > SHOWN else "")
     has = f"; its columns are {found}" if found else ""

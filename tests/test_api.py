@@ -19,6 +19,7 @@ from PIL import Image
 from pypdf import PdfReader
 
 from skinapp.lesions import CODES
+from skinapp.network.case_index import nearest
 from skinapp.network.classifier import load
 from skinapp.network.folders import default_model
 from skinapp.network.saliency import overlay
@@ -27,7 +28,6 @@ from skinapp.reading import read
 from tests.serving import ROOT
 
 SCHEMA = json.loads((ROOT / "skinapp" / "output" / "reading.schema.json").read_text(encoding="utf-8"))
-from skinapp.network.case_index import nearest
 
 
 @pytest.fixture(scope="module")

@@ -56,7 +56,7 @@ def test_a_class_s_threshold_brings_that_class_and_those_above_it(code: str) -> 
     after = conformal_set(RANDOM, thresholds)
     assert (after[:, column] & ~before[:, column]).any()
     added = after & ~before
-    assert (added <= (RANDOM >= RANDOM[:, [column]])).all() and (added.any(1) <= added[:, column]).all()
+    assert (added <= (RANDOM[:, [column]] <= RANDOM)).all() and (added.any(1) <= added[:, column]).all()
 
 
 @pytest.mark.parametrize("flagged", [False, True])

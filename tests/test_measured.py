@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from skinapp.figures.measured import Trust, trust
+from tests.conftest import tiny_configuration
 
 MAPS = [
     {
@@ -42,7 +43,6 @@ MARGINS = [
         ("gaussian", "pointing", 0.88, 0.98),
     )
 ]
-from tests.conftest import tiny_configuration
 
 
 def measured(folder: Path, **sections: object) -> Path:

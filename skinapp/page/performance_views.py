@@ -114,7 +114,9 @@ def calibration_html(metrics: Metrics) -> str:
         f'<div class="sides">{charts.reliability(metrics)}</div>'
         '<p class="mix">On the dotted line the network is right as often as it says. Points: measured, with 95 % intervals, where '
         f"there are at least {charts.FEWEST} photos; bars: the share of photos with such a probability. As shipped, "
-        f"calibration takes {_percent(fitted['tau'])} of the training mix out again, which raises the recall of rare classes, and divides the logits by {fitted['temperature']:.2f} (temperature). A network whose "
+        f"calibration takes {_percent(fitted['tau'])} of the training mix out again, which raises the recall of rare classes, "
+        f"and divides the logits by {fitted['temperature']:.2f} (temperature). "
+        f"A network whose "
         f"probabilities are exactly right would stay below {as_share(crossed['ece_by_chance'])} in 95 of 100 such samples. "
         f"{_provenance(metrics)}</p>"
     )

@@ -1,7 +1,8 @@
 """The first frame of a DICOM photo. Of the header, only what describes the pixels is read; it is neither kept nor shown.
 
 Read: dermoscopic and visible-light photographs, and secondary captures, uncompressed or as JPEG (8 bits) or JPEG 2000,
-which Pillow decodes; what JPEG 2000 holds in several sizes is read in one of some megapixels. RLE, JPEG-LS and lossless JPEG are refused by name: their decoders are slow, rare or under the GPL.
+which Pillow decodes; what JPEG 2000 holds in several sizes is read in one of some megapixels. RLE, JPEG-LS and
+lossless JPEG are refused by name: their decoders are slow, rare or under the GPL.
 """
 
 import logging
@@ -128,11 +129,8 @@ def _uncompressed(dataset: pydicom.Dataset, syntax: UID, colours: str) -> Image.
             dataset.PhotometricInterpretation = "RGB"  # pydicom leaves colours so called as they are
             pixels = _decoded(dataset, syntax)
             return _converted(pixels, _looks(pixels) or _contradiction())
-        if (
-            colours in ("RGB", "YBR_FULL")
-            and 2 <= samples < 3
-            or colours != "YBR_FULL_422"
-            and 1 <= samples < 2
+        if (colours in ("RGB", "YBR_FULL") and 2 <= samples < 3) or (
+            colours != "YBR_FULL_422" and 1 <= samples < 2
         ):
             _contradiction(f"there are {samples:.3g} values for each pixel")
     highest = int(dataset.HighBit)
