@@ -2,18 +2,22 @@
 
 Three layouts are taken: the publisher's (`HAM10000_images_part_1`, `_part_2`, 600x450), one flat `images/` folder with
 `HAM10000_metadata.csv`, and a researcher's own `images/` with a `metadata.csv` of `image_id`, `dx`, optional `lesion_id`.
-Nothing is dropped in silence: whatever is wrong with a data set comes as one DatasetError that names it all.
+Several such folders are several sources, each named after its folder. Nothing is dropped in silence: whatever is wrong with a
+data set comes as one DatasetError, each kind of fault with its count.
 
-    python -m train.dataset --data DIR --to model/split.csv     # a minute: decodes every photo, writes the split
+    python -m train.dataset --data DIR [DIR ...] --to model/split.csv     # two minutes: decodes every photo, writes the split
 """
 
 import argparse
 import csv
+import hashlib
+import re
 import sys
+import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,14 +25,25 @@ from PIL import Image
 from tqdm import tqdm
 
 from skinapp.lesions import CODES
+from skinapp.network.folders import MODELS
+from skinapp.photo.files import SMALLEST_SIDE
 from skinapp.photo.local_data import SUFFIXES, image_folders
-from skinapp.photo.preprocess import PhotoError, open_photo
+from skinapp.photo.preprocess import LIMITS, PhotoError, open_photo
 from train.commands import in_one_sentence
 
 PARTS = ("train", "tune", "report")
 # The year of HAM10000 and its first version; changing it makes all published figures incomparable.
 SPLIT_SEED = 20181
 VALIDATION_SHARE = 1 / 6  # of the lesions of each class, halved into tune and report
+FIRST_SOURCE = "ham10000"  # split alone, by the generator that drew its published parts
+SCC = (
+    "akiec",
+    "leave-out",
+)  # what is done with squamous cell carcinoma, which none of the seven classes holds exactly
+DUPLICATES = (
+    MODELS / "duplicates.csv"
+)  # near-identical photos under different ids, written by train.duplicates
+SHOWN_IDS = 10  # of one kind of fault in an error; the rest goes to a file
 METADATA_NAMES = ("HAM10000_metadata.csv", "HAM10000_metadata", "metadata.csv")
 
 Prepare = Callable[[Image.Image], np.ndarray]  # upright RGB Pillow image -> uint8 (S, S, 3)
@@ -41,7 +56,10 @@ class DatasetError(ValueError):
 
 @dataclass(frozen=True)
 class Record:
-    """One labelled photo. `dx` is one of CODES; the last four are as the publisher gives them, or empty."""
+    """One labelled photo. `dx` is one of CODES; the next four are as the publisher gives them, or empty.
+
+    source: the name of the folder that it comes from; smallest: pixels on the shorter side with which it is still read.
+    """
 
     image_id: str
     lesion_id: str
@@ -51,13 +69,28 @@ class Record:
     age: str = ""
     sex: str = ""
     localization: str = ""
+    source: str = ""
+    smallest: int = SMALLEST_SIDE
+
+    @property
+    def side(self) -> int:
+        """Pixels on the shorter side of the file; 0 where it cannot be read."""
+        try:
+            with Image.open(self.path) as image:
+                return min(image.size)
+        except (OSError, ValueError):
+            return 0
 
     def photo(self) -> Image.Image:
         """The photo, upright, RGB. Raises DatasetError, which names it, where it cannot be read."""
         try:
-            return open_photo(self.path)
+            return self.opened()
         except PhotoError as error:
             raise DatasetError(f"{self.image_id} cannot be read. {error}") from None
+
+    def opened(self) -> Image.Image:
+        """The photo, upright, RGB. Raises PhotoError where it cannot be read."""
+        return open_photo(self.path, limits=replace(LIMITS, smallest=self.smallest))
 
 
 @dataclass(frozen=True)
@@ -89,6 +122,80 @@ def read_records(folder: Path) -> tuple[Record, ...]:
     return records
 
 
+def read_sources(
+    folders: Sequence[Path],
+    scc: str = "leave-out",
+    smallest: int = SMALLEST_SIDE,
+    duplicates: Path = DUPLICATES,
+) -> tuple[Record, ...]:
+    """Read one or more data set folders as sources, and open none of their photos.
+
+    A photo that lies in two folders counts once, the larger file; near-identical photos that `duplicates` lists are one lesion,
+    and contradictory ones are left out. scc: one of SCC. A single folder without duplicates gives what `read_records` gives, with
+    its source. Raises DatasetError, also where two folders have the same name or label a photo differently.
+    """
+    names = [folder.resolve().name for folder in folders]
+    if len(set(names)) < len(names):
+        raise DatasetError(
+            f"Two folders have the same name ({', '.join(names)}): rename one, since a source is named after it."
+        )
+    by_id: dict[str, Record] = {}
+    faults: Faults = defaultdict(list)
+    for folder, name in zip(folders, names, strict=True):
+        places, labels = _places(folder)
+        found, own = _labelled(places, labels, all_labelled=True, scc=scc)
+        for fault, ids in own.items():
+            faults[fault].extend(ids)
+        for record in found:
+            record = replace(record, source=name, smallest=smallest)
+            twin = by_id.get(record.image_id)
+            if twin and twin.dx != record.dx:
+                faults["photos that two folders label differently"].append(record.image_id)
+            elif twin:
+                # The lesion's id is that of the folder which knows several photos of it, so the first one's.
+                larger = record if record.side > twin.side else twin
+                by_id[record.image_id] = replace(larger, lesion_id=twin.lesion_id)
+            else:
+                by_id[record.image_id] = record
+    _raise(" and ".join(str(folder) for folder in folders), faults)
+    return tuple(_without_duplicates(by_id, duplicates))
+
+
+def _without_duplicates(by_id: dict[str, Record], duplicates: Path) -> list[Record]:
+    """The records, those joined that show one picture, without those whose labels contradict each other."""
+    joined: dict[str, str] = {}
+
+    def root(lesion: str) -> str:
+        while lesion in joined:
+            lesion = joined[lesion]
+        return lesion
+
+    dropped = set()
+    if duplicates.exists():
+        with duplicates.open(newline="", encoding="utf-8") as file:
+            pairs = [
+                row for row in csv.DictReader(file) if row["image_id"] in by_id and row["same_as"] in by_id
+            ]
+        for row in pairs:
+            # A lesion of FIRST_SOURCE keeps its name, and with it its part of the split; two of them stay two.
+            one, other = sorted(
+                (by_id[row["image_id"]], by_id[row["same_as"]]),
+                key=lambda record: record.source == FIRST_SOURCE,
+            )
+            if one.dx != other.dx:
+                dropped |= {one.image_id, other.image_id}
+            elif one.source == FIRST_SOURCE:
+                continue
+            elif root(one.lesion_id) != root(other.lesion_id):
+                joined[root(one.lesion_id)] = root(other.lesion_id)
+    kept = [replace(r, lesion_id=root(r.lesion_id)) for r in by_id.values() if r.image_id not in dropped]
+    # Sources may name a lesion differently from its other class: then neither label is believed.
+    classes: dict[str, set[str]] = defaultdict(set)
+    for record in kept:
+        classes[record.lesion_id].add(record.dx)
+    return [record for record in kept if len(classes[record.lesion_id]) == 1]
+
+
 def load_photos(records: Sequence[Record], prepare: Prepare) -> Dataset:
     """Read the photos of at least one record, and apply `prepare` to each. Raises DatasetError."""
     return _load(f"Images in {records[0].path.parent}", tuple(records), {}, prepare)
@@ -101,11 +208,14 @@ def load_dataset(folder: Path, prepare: Prepare) -> Dataset:
     return _load(f"{labels} and its images", records, faults, prepare)
 
 
-def load_labelled(images: Path, labels: Path, prepare: Prepare, part: str | None = None) -> Dataset:
+def load_labelled(
+    images: Path, labels: Path, prepare: Prepare, part: str | None = None, smallest: int = SMALLEST_SIDE
+) -> Dataset:
     """Read the photos that the CSV `labels` names; others are left alone.
 
     images: the folder of photos, or a data set's folder in one of the three layouts.
-    part: take only the rows that have it in the column `part`. Raises DatasetError.
+    part: take only the rows that have it in the column `part`; smallest: pixels on a photo's shorter side, at least.
+    Raises DatasetError.
     """
     if not images.is_dir():
         raise DatasetError(f"{images} is no folder: name the folder that holds the photos.")
@@ -113,34 +223,57 @@ def load_labelled(images: Path, labels: Path, prepare: Prepare, part: str | None
         raise DatasetError(f"{labels} is no file: name a CSV with the columns image_id and dx.")
     folders = image_folders(images) or [images]
     records, faults = _labelled(folders, labels, all_labelled=False, part=part)
+    records = tuple(replace(record, smallest=smallest) for record in records)
     return _load(f"{labels} and its images", records, faults, prepare)
 
 
 def split_lesions(records: Iterable[Record], seed: int = SPLIT_SEED) -> dict[str, str]:
-    """Assign whole lesions to train, tune and report, class by class. Returns lesion_id -> part."""
-    by_class: dict[str, set[str]] = defaultdict(set)
+    """Assign whole lesions to train, tune and report, class by class, across sources. Returns lesion_id -> part.
+
+    The lesions of FIRST_SOURCE (without it, of the first source) are drawn alone, by a generator for each class, so that its parts
+    stay those of all published figures. Those of the other sources follow in the order of a hash: a source more or less leaves
+    most of the others' lesions where they are.
+    """
+    records = list(records)
+    sources = dict.fromkeys(record.source for record in records)
+    first = FIRST_SOURCE if FIRST_SOURCE in sources else next(iter(sources), "")
+    drawn: dict[str, set[str]] = defaultdict(set)
+    hashed: dict[str, set[str]] = defaultdict(set)
     for record in records:
-        by_class[record.dx].add(record.lesion_id)
-    split = {}
-    for (
-        dx
-    ) in CODES:  # a generator per class: adding lesions of one class leaves the other classes' split alone
-        lesions = sorted(by_class[dx])
+        if record.source == first:
+            drawn[record.dx].add(record.lesion_id)
+    for record in records:
+        if record.lesion_id not in drawn[record.dx]:
+            hashed[record.dx].add(record.lesion_id)
+    split: dict[str, str] = {}
+    for dx in CODES:
+        lesions = sorted(drawn[dx])
         np.random.default_rng([seed, CODES.index(dx)]).shuffle(lesions)
+        _assign(split, lesions)
+        _assign(
+            split, sorted(hashed[dx], key=lambda lesion: hashlib.sha256(f"{seed} {lesion}".encode()).digest())
+        )
+    return split
+
+
+def _assign(split: dict[str, str], lesions: list[str]) -> None:
+    """Put the first of a class's lesions into tune and report by turns, the others into train."""
+    if lesions:
         # In a small class at least one lesion for each half, but never the last one that could be learned from.
         held = max(round(len(lesions) * VALIDATION_SHARE), min(2, len(lesions) - 1))
         for position, lesion in enumerate(lesions):
             split[lesion] = "train" if position >= held else PARTS[1 + position % 2]
-    return split
 
 
 def write_split(path: Path, records: Sequence[Record], split: dict[str, str]) -> None:
     """Write the split, one row an image, sorted by image_id."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["image_id", "lesion_id", "dx", "part"])
+        writer.writerow(["image_id", "lesion_id", "dx", "source", "part"])
         for record in sorted(records, key=lambda record: record.image_id):
-            writer.writerow([record.image_id, record.lesion_id, record.dx, split[record.lesion_id]])
+            writer.writerow(
+                [record.image_id, record.lesion_id, record.dx, record.source, split[record.lesion_id]]
+            )
 
 
 def _places(folder: Path) -> tuple[list[Path], Path]:
@@ -159,7 +292,7 @@ def _places(folder: Path) -> tuple[list[Path], Path]:
 
 
 def _labelled(
-    folders: list[Path], labels: Path, all_labelled: bool, part: str | None = None
+    folders: list[Path], labels: Path, all_labelled: bool, part: str | None = None, scc: str = ""
 ) -> tuple[tuple[Record, ...], Faults]:
     """The rows of a label file that have their image, and what is wrong with the others."""
     faults: Faults = defaultdict(list)
@@ -173,6 +306,11 @@ def _labelled(
             files[path.stem] = path
 
     rows = [row for row in _read_rows(labels) if part is None or row.get("part") == part]
+    if scc == "leave-out":
+        for row in rows:
+            if row["dx"].lower() == "scc":
+                files.pop(row["image_id"], None)
+        rows = [row for row in rows if row["dx"].lower() != "scc"]
     for image_id, times in Counter(row["image_id"] for row in rows).items():
         if times > 1:
             faults["image ids that are labelled twice"].append(image_id)
@@ -180,6 +318,8 @@ def _labelled(
     lesion_dx: dict[str, str] = {}
     for row in rows:
         image_id, dx = row["image_id"], row["dx"].lower()
+        if dx == "scc" and scc == "akiec":
+            dx = "akiec"
         if not dx:
             faults["images without a dx"].append(image_id)
         elif dx not in CODES:
@@ -210,22 +350,27 @@ def _load(what: str, records: tuple[Record, ...], faults: Faults, prepare: Prepa
 
     def prepared(record: Record) -> np.ndarray | PhotoError:
         try:
-            return prepare(open_photo(record.path))
+            return prepare(record.opened())
         except PhotoError as error:
             return error
 
     pictures = np.empty(0, np.uint8)
-    unreadable: list[str] = []
+    unreadable: Faults = defaultdict(list)
     with ThreadPoolExecutor(2) as pool:
         results = tqdm(pool.map(prepared, records), total=len(records), desc="reading photos", disable=None)
         for index, result in enumerate(results):
             if isinstance(result, PhotoError):
-                unreadable.append(f"{records[index].image_id} ({result})")
+                kind = (
+                    re.sub(r"\d+ x \d+", "too few", str(result))
+                    if " pixels; " in str(result)
+                    else str(result)
+                )
+                unreadable[f"unreadable images ({kind})"].append(records[index].image_id)
                 continue
             if not pictures.size:
                 pictures = np.empty((len(records), *result.shape), np.uint8)
             pictures[index] = result
-    _raise(what, faults | {"unreadable images": unreadable})
+    _raise(what, faults | unreadable)
     return Dataset(records, pictures)
 
 
@@ -247,22 +392,51 @@ def _read_rows(labels: Path) -> list[dict[str, str]]:
 
 
 def _raise(what: str, faults: Faults) -> None:
-    lines = []
+    lines, all_lines = [], []
     for fault, found in faults.items():
         names = list(dict.fromkeys(found))  # a lesion of three images is still one
         if names:
-            lines.append(f"  {len(names)} {fault}: {', '.join(names)}")
+            left = len(names) - SHOWN_IDS
+            more = f" and {left} more" if left > 0 else ""
+            lines.append(f"  {len(names)} {fault}: {', '.join(names[:SHOWN_IDS])}{more}")
+            all_lines.append(f"{len(names)} {fault}: {', '.join(names)}")
+    if any(line.endswith(" more") for line in lines):
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="skinapp-", suffix=".txt", delete=False, encoding="utf-8"
+        ) as file:
+            file.write("\n".join(all_lines) + "\n")
+        lines.append(f"  All of them are listed in {file.name}.")
     if lines:
         raise DatasetError(f"{what} cannot be used as they are:\n" + "\n".join(lines))
+
+
+def add_sources(parser: argparse.ArgumentParser) -> None:
+    """The options of every command that reads data sets: --data, --scc, --smallest."""
+    parser.add_argument(
+        "--data", type=Path, nargs="+", required=True, help="a data set's folder, or several, one a source"
+    )
+    parser.add_argument(
+        "--scc",
+        choices=SCC,
+        default="leave-out",
+        help="what is done with squamous cell carcinoma (default leave-out)",
+    )
+    parser.add_argument(
+        "--smallest",
+        type=int,
+        default=SMALLEST_SIDE,
+        help="pixels on the shorter side of a photo, at least (default 94)",
+    )
 
 
 @in_one_sentence
 def main(arguments: Sequence[str] | None) -> None:
     parser = argparse.ArgumentParser(description="Check a data set and write its split by lesion.")
-    parser.add_argument("--data", type=Path, required=True, help="the data set's folder")
+    add_sources(parser)
     parser.add_argument("--to", type=Path, required=True, help="the split file to write")
     options = parser.parse_args(arguments)
-    dataset = load_dataset(options.data, lambda image: np.zeros((1, 1, 3), np.uint8))
+    records = read_sources(options.data, options.scc, options.smallest)
+    dataset = load_photos(records, lambda image: np.zeros((1, 1, 3), np.uint8))
     split = split_lesions(dataset.records)
     write_split(options.to, dataset.records, split)
     for part in PARTS:

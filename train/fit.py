@@ -31,7 +31,7 @@ from skinapp.network import known_answer
 from skinapp.network.classifier import Classifier
 from skinapp.network.configuration import FORMAT, Configuration, ModelError
 from skinapp.photo.preprocess import RESAMPLING, to_pixels
-from train.dataset import DatasetError, load_dataset, split_lesions, write_split
+from train.dataset import DatasetError, add_sources, load_photos, read_sources, split_lesions, write_split
 from train.dermatoscopic import fit_dermatoscopic
 from train.network.architectures import LITE_SCALING, CnnSettings, EfficientNetLiteSettings
 from train.network.augment import Augmentation
@@ -115,7 +115,7 @@ def _write_history(path: Path, history: list[Epoch]) -> None:
 def parser() -> argparse.ArgumentParser:
     """The command line: every field of the settings is an option of the same name."""
     command = argparse.ArgumentParser(description="Train a network on HAM10000 or on images of your own.")
-    command.add_argument("--data", type=Path, required=True, help="the data set's folder")
+    add_sources(command)
     command.add_argument("--out", type=Path, help="the model folder to write (default runs/NETWORK)")
     command.add_argument(
         "--resume", action="store_true", help="go on from the checkpoint in the output folder"
@@ -175,8 +175,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             out.mkdir(parents=True, exist_ok=True)
             if (out / CHECKPOINT).exists() and not options.resume:
                 raise ValueError(f"{out} holds the checkpoint of a run: add --resume, or use another --out.")
-        dataset = load_dataset(
-            options.data, lambda image: to_pixels(image, settings.intermediate, settings.resampling)
+        dataset = load_photos(
+            read_sources(options.data, options.scc, options.smallest),
+            lambda image: to_pixels(image, settings.intermediate, settings.resampling),
         )
         split = split_lesions(dataset.records)
         if workers.chief:

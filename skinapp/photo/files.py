@@ -34,10 +34,12 @@ class PhotoError(ValueError):
 @dataclass(frozen=True)
 class Limits:
     """What one photo may cost. `most_bytes`: of the file, 40 MB; `most_pixels`: width x height, 50 megapixels, which take
-    150 MB as RGB (dermatoscopes deliver 1 to 24 megapixels)."""
+    150 MB as RGB (dermatoscopes deliver 1 to 24 megapixels). `smallest`: pixels on the shorter side, at least; only data
+    sets of reduced photos are read with less than SMALLEST_SIDE."""
 
     most_bytes: int = 40 * 1024 * 1024
     most_pixels: int = 50_000_000
+    smallest: int = SMALLEST_SIDE
 
     @classmethod
     def from_environment(cls) -> "Limits":
@@ -53,12 +55,12 @@ class Limits:
             raise PhotoError(self.too_heavy)
 
     def check_picture(self, width: int, height: int) -> None:
-        """Raises PhotoError where a picture is too large, or has fewer than SMALLEST_SIDE pixels on a side."""
+        """Raises PhotoError where a picture is too large, or has fewer than `smallest` pixels on a side."""
         if width * height > self.most_pixels:
             raise PhotoError(self.too_large)
-        if min(width, height) < SMALLEST_SIDE:
+        if min(width, height) < self.smallest:
             raise PhotoError(
-                f"This picture has {width} x {height} pixels; at least {SMALLEST_SIDE} on each side are needed: "
+                f"This picture has {width} x {height} pixels; at least {self.smallest} on each side are needed: "
                 "take the photo at a higher resolution."
             )
 

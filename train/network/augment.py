@@ -27,20 +27,37 @@ class Augmentation:
     noise: float = 0.0  # largest standard deviation, in grey levels; most pictures get far less
     motion: float = 0.0  # share of pictures blurred along a line
     jpeg: float = 0.0  # share of pictures compressed by JPEG, of quality 10 to 80
+    rim: float = 0.0  # share of pictures with a dark rim, as a round field of view leaves it
+    ruler: float = 0.0  # share of pictures with the ticks of a ruler
     mixed: float = 0.5  # share of pictures mixed with another one: half mix-up, half CutMix
     mixup_alpha: float = 0.4  # arXiv:1710.09412
     label_smoothing: float = 0.05
 
 
 def augment(
-    pictures: tf.Tensor, labels: tf.Tensor, size: int, settings: Augmentation, seed: tf.Tensor
+    pictures: tf.Tensor,
+    labels: tf.Tensor,
+    size: int,
+    settings: Augmentation,
+    seed: tf.Tensor,
+    shown: tf.Tensor | None = None,
+    groups: tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """pictures: uint8 (N, S, S, 3), labels: float32 (N, 7) one-hot -> float32 (N, size, size, 3) in [0, 255], (N, 7)."""
-    seeds = tf.unstack(tf.random.split(seed, 4))
+    """pictures: uint8 (N, S, S, 3), labels: float32 (N, 7) one-hot -> float32 (N, size, size, 3) in [0, 255], (N, 7).
+
+    shown: float32 (N, 7), 1 for the classes that the picture's source shows, among which labels are smoothed; None: all.
+    groups: int (N,), the picture's source, within which pictures are mixed; None: one source.
+    """
+    seeds = tf.unstack(tf.random.split(seed, 5))
     images = turn_and_crop(pictures, size, settings, seeds[0])
+    if settings.rim:
+        images = rimmed(images, settings, seeds[4])
+    if settings.ruler:
+        images = ruled(images, settings, seeds[4])
     images = sharpen_or_blur(images, seeds[1])
     images = colour(images, settings, seeds[2])
-    return mix(images, smooth(labels, settings.label_smoothing), settings, seeds[3])
+    groups = tf.zeros([tf.shape(pictures)[0]], tf.int32) if groups is None else groups
+    return mix(images, smooth(labels, settings.label_smoothing, shown), settings, seeds[3], partners(groups))
 
 
 def degraded(images: tf.Tensor, settings: Augmentation, seed: tf.Tensor) -> tf.Tensor:
@@ -60,9 +77,58 @@ def degraded(images: tf.Tensor, settings: Augmentation, seed: tf.Tensor) -> tf.T
     return images
 
 
-def smooth(labels: tf.Tensor, amount: float) -> tf.Tensor:
-    """Label smoothing. labels: float32 (N, C), rows sum to 1 -> the same with `amount` spread over all classes."""
-    return labels * (1 - amount) + amount / labels.shape[-1]
+def smooth(labels: tf.Tensor, amount: float, shown: tf.Tensor | None = None) -> tf.Tensor:
+    """Label smoothing. labels: float32 (N, C), rows sum to 1 -> the same with `amount` spread over all classes, or over those
+    for which `shown`, float32 (N, C), is 1."""
+    shown = tf.ones_like(labels) if shown is None else shown
+    return labels * (1 - amount) + amount * shown / tf.reduce_sum(shown, -1, keepdims=True)
+
+
+def partners(groups: tf.Tensor) -> tf.Tensor:
+    """With which picture each one is mixed: the next of its own group; the last of a group with itself.
+
+    groups: int (N,) -> int32 (N,) of indices.
+    """
+    order = tf.argsort(groups, stable=True)
+    following = tf.roll(order, -1, 0)
+    alike = tf.equal(tf.gather(groups, order), tf.gather(groups, following))
+    last = tf.range(tf.shape(order)[0]) == tf.shape(order)[0] - 1
+    partner = tf.where(tf.logical_and(alike, tf.logical_not(last)), following, order)
+    return tf.scatter_nd(order[:, None], partner, tf.shape(order))
+
+
+def rimmed(images: tf.Tensor, settings: Augmentation, seed: tf.Tensor) -> tf.Tensor:
+    """Darken what lies outside a disc, in a share of the batch: many sources show a round field of view, and none of them may
+    be told by it. float32 (N, S, S, 3) in [0, 255], unchanged in shape."""
+    count, size = tf.shape(images)[0], images.shape[1]
+    seeds = tf.unstack(tf.random.split(seed, 4))
+    grid = (tf.range(size, dtype=tf.float32) + 0.5) * 2 / size - 1  # -1 to 1 from edge to edge
+    middle = tf.random.stateless_uniform([2, count], seeds[0], -0.15, 0.15)
+    radius = tf.random.stateless_uniform([count], seeds[1], 0.8, 1.3)[:, None, None]
+    edge = tf.random.stateless_uniform([count], seeds[2], 0.02, 0.2)[:, None, None]
+    distance = tf.sqrt(
+        (grid - middle[0][:, None])[:, None, :] ** 2 + (grid - middle[1][:, None])[:, :, None] ** 2
+    )
+    light = tf.clip_by_value((radius - distance) / edge + 0.5, 0, 1)[..., None]
+    chosen = tf.random.stateless_uniform([count, 1, 1, 1], seeds[3]) < settings.rim
+    return tf.where(chosen, images * light, images)
+
+
+def ruled(images: tf.Tensor, settings: Augmentation, seed: tf.Tensor) -> tf.Tensor:
+    """Draw the ticks of a ruler along one edge of a share of the batch. float32 (N, S, S, 3) in [0, 255], unchanged in shape."""
+    count, size = tf.shape(images)[0], images.shape[1]
+    seeds = tf.unstack(tf.random.split(tf.random.split(seed, 2)[1], 5))
+    grid = (tf.range(size, dtype=tf.float32) + 0.5) / size
+    period = tf.random.stateless_uniform([count], seeds[0], 0.06, 0.15)[:, None]
+    edge = tf.random.stateless_uniform([count], seeds[1], 0.0, 0.12)[:, None]
+    length = tf.random.stateless_uniform([count], seeds[2], 0.03, 0.1)[:, None]
+    ticks = tf.math.floormod(grid, period) < tf.maximum(period * 0.15, 1 / size)
+    band = tf.logical_and(grid >= edge, grid < edge + length)
+    drawn = tf.logical_and(band[:, :, None], ticks[:, None, :])
+    across = tf.random.stateless_uniform([count, 1, 1], seeds[3]) < 0.5
+    drawn = tf.where(across, tf.transpose(drawn, [0, 2, 1]), drawn)[..., None]
+    chosen = tf.random.stateless_uniform([count, 1, 1, 1], seeds[4]) < settings.ruler
+    return tf.where(tf.logical_and(chosen, drawn), images * 0.25, images)
 
 
 def turn_and_crop(images: tf.Tensor, size: int, settings: Augmentation, seed: tf.Tensor) -> tf.Tensor:
@@ -185,11 +251,12 @@ def compressed(images: tf.Tensor, settings: Augmentation, seed: tf.Tensor) -> tf
 
 
 def mix(
-    images: tf.Tensor, labels: tf.Tensor, settings: Augmentation, seed: tf.Tensor
+    images: tf.Tensor, labels: tf.Tensor, settings: Augmentation, seed: tf.Tensor, partner: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mix-up (arXiv:1710.09412) or CutMix (arXiv:1905.04899) of a share of the batch, each with its neighbour.
+    """Mix-up (arXiv:1710.09412) or CutMix (arXiv:1905.04899) of a share of the batch, each with its partner.
 
     images: float32 (N, S, S, 3), labels: float32 (N, C) -> the same shapes; labels are mixed in the images' proportion.
+    partner: int (N,), from `partners`.
     """
     count, size = tf.shape(images)[0], images.shape[1]
     seeds = tf.unstack(tf.random.split(seed, 5))
@@ -214,6 +281,6 @@ def mix(
     weight = own[:, None, None, None] * (1 - pasted)
     share = tf.reduce_mean(weight, axis=[1, 2, 3])[:, None]
     return (
-        images * weight + tf.roll(images, 1, 0) * (1 - weight),
-        labels * share + tf.roll(labels, 1, 0) * (1 - share),
+        images * weight + tf.gather(images, partner) * (1 - weight),
+        labels * share + tf.gather(labels, partner) * (1 - share),
     )

@@ -8,6 +8,8 @@ import hashlib
 import io
 import math
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -15,19 +17,25 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss
+from PIL import Image
+from scipy.optimize import minimize_scalar
+from sklearn.metrics import accuracy_score, log_loss
 from tqdm import tqdm
 
-from skinapp.figures.evaluation import macro_auc
+from skinapp.figures.evaluation import class_auc, macro_auc
 from skinapp.lesions import CODES
 from skinapp.network.classifier import Classifier, load
 from skinapp.network.configuration import probabilities
-from skinapp.photo.preprocess import open_photo, to_pixels
-from train.dataset import Dataset, DatasetError
+from skinapp.photo.preprocess import to_pixels
+from train.dataset import Dataset, DatasetError, Record
 from train.network.architectures import CnnSettings, EfficientNetLiteSettings, build
 from train.network.augment import Augmentation, augment, degraded
 from train.network.workers import Workers
-from train.probabilities.calibrate import fit_temperature
+
+MOST_OF_A_LESION = 2  # photos in one turn: a lesion with thirty photos weighs like one with two
+SMALL = (
+    84  # pixels a side of the photos of the smallest source, BCN20000 as it is distributed for training here
+)
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,11 @@ class Settings:
     teachers: tuple[str, ...] = ()  # model folders whose averaged probabilities are part of what is learned
     taught: float = 0.7  # share of the teachers' word in the labels, where there are teachers
     teachers_size: int = 176  # pixels a side that a teacher sees at most
+    taught_sources: tuple[str, ...] = ()  # of which sources' photos the teachers speak; empty: of all
+    reduced: float = 0.5  # share of the sharp photos that are shown as reduced and compressed ones, where there are several sources
+    floor: float = (
+        1e-3  # share in the loss's class mix of a class that a source lacks; 0 leaves it out of the softmax
+    )
     resampling: str = "bicubic"  # the filter whose sharpness is nearest to that of the augmented pictures
     intermediate: int = 160  # pixels a side of what augmentation cuts from: then about as sharp as the input
     epochs: int = 20
@@ -54,7 +67,7 @@ class Settings:
     rate: float = 5e-4  # peak of AdamW's learning rate
     weight_decay: float = 0.02
     warmup: float = 1.0  # epochs of linear growth before the cosine
-    sampling: float = 0.5  # classes are drawn in proportion to count ** sampling: 1 as they are, 0 all alike
+    sampling: float = 0.5  # sources, and a source's classes, are drawn in proportion to count ** sampling: 1 as they are, 0 all alike
     averaging: float = 0.998  # decay per step of the weights' exponential moving average
     patience: int = 10  # epochs without a lower log loss on tune lesions before the run stops early
     views: int = 8  # mirrored and turned copies averaged at prediction
@@ -63,23 +76,23 @@ class Settings:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One line of history.csv; the validation figures are the averaged weights' on tune lesions, one view, and presume
-    the class mix in which training draws its pictures."""
+    """One line of history.csv; the validation figures are the averaged weights' on tune lesions, one view, means over the
+    sources, and presume equally frequent classes."""
 
     epoch: int
     loss: float
     tune_accuracy: float
     tune_balanced_accuracy: float
     tune_macro_auc: float
-    tune_log_loss: float  # at the training photos' class mix, temperature fitted
+    tune_log_loss: float  # each source at the class mix of its training photos, one temperature fitted to all
     images_per_second: float
     seconds: float
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """A finished network. `size`: pixels a side of what it sees; `shift`: float (7,), what its logits lack to presume the
-    class mix that training draws."""
+    """A finished network. `size`: pixels a side of what it sees; `shift`: float (7,), what its logits lack to presume
+    equally frequent classes."""
 
     network: keras.Model
     size: int
@@ -113,14 +126,46 @@ class Trainer:
         self._draw_own_dropout()
         self.history: list[Epoch] = []
         self.pictures = tf.constant(train.pictures)
+        self.sources = tuple(dict.fromkeys(record.source for record in train.records))
+        self.source = np.array([self.sources.index(record.source) for record in train.records])
+        several = len(self.sources) > 1 and settings.reduced > 0
+        self.reducible, self.reduced = (
+            reduced(train) if several else (np.zeros(len(self.labels), bool), self.pictures[:1])
+        )
         counts = np.bincount(self.labels, minlength=len(CODES))
         if not counts.all():
             missing = [code for code, count in zip(CODES, counts, strict=True) if not count]
             raise DatasetError(
                 f"No training lesion is labelled {', '.join(missing)}: all seven classes are needed."
             )
-        self.prior = counts / counts.sum()
-        self.drawn = self.prior**settings.sampling / (self.prior**settings.sampling).sum()
+        # What the finished network's logits presume: the mix of the first source that shows all classes, else of all photos.
+        self.mixes = np.stack(
+            [
+                np.bincount(self.labels[self.source == s], minlength=len(CODES))
+                for s in range(len(self.sources))
+            ]
+        ).astype(float)
+        self.prior = next((mix for mix in self.mixes if mix.all()), counts)
+        self.prior = self.prior / self.prior.sum()
+        self.slots = {
+            (s, c): _by_lesion(train.records, np.flatnonzero((self.source == s) & (self.labels == c)))
+            for s, c in zip(*np.nonzero(self.mixes), strict=True)
+        }
+        weights = np.zeros_like(self.mixes)
+        for place, lesions in self.slots.items():
+            weights[place] = sum(min(len(lesion), MOST_OF_A_LESION) for lesion in lesions)
+        shares = weights.sum(1) ** settings.sampling
+        self.shares = shares / shares.sum()
+        within = np.where(weights > 0, weights**settings.sampling, 0)
+        self.drawn = within / within.sum(1, keepdims=True)  # (sources, 7), each row sums to 1
+        lacking = np.log(settings.floor) if settings.floor else -1e9
+        self.log_drawn = np.where(self.drawn > 0, np.log(np.maximum(self.drawn, 1e-9)), lacking).astype(
+            np.float32
+        )
+        self.speaks = np.array(
+            [not settings.taught_sources or name in settings.taught_sources for name in self.sources],
+            np.float32,
+        )
         if settings.start:
             self._start_from(load(Path(settings.start)))
         if settings.frozen_from:
@@ -146,52 +191,117 @@ class Trainer:
         bar = tqdm(
             self.batches(number), total=self.steps, desc=f"epoch {number + 1}", disable=None, leave=False
         )
-        for images, labels in bar:
-            losses.append(self.step(images, labels))
+        for batch in bar:
+            losses.append(self.step(*batch))
         seconds = time.monotonic() - started
         self._average_statistics()
-        scores = self.logits(self.tune)
-        drawn_probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(scores))
-        natural = scores + np.log(self.prior / self.drawn)
-        temperature = fit_temperature(self.tune.labels, natural, 0.0, self.prior)
-        shown = probabilities(natural, temperature, 0.0, self.prior)
+        figures = self._on_tune()
+        for source, own in figures.items():
+            print(
+                f"  {source or 'tune'}: " + "  ".join(f"{name} {value:.4f}" for name, value in own.items()),
+                flush=True,
+            )
+        mean = {
+            name: float(np.mean([own[name] for own in figures.values()]))
+            for name in next(iter(figures.values()))
+        }
         epoch = Epoch(
             epoch=number + 1,
             loss=float(np.mean(losses)),
-            tune_accuracy=float(accuracy_score(self.tune.labels, scores.argmax(1))),
-            tune_balanced_accuracy=float(balanced_accuracy_score(self.tune.labels, scores.argmax(1))),
-            tune_macro_auc=macro_auc(self.tune.labels, drawn_probabilities) or 0.0,
-            tune_log_loss=float(log_loss(self.tune.labels, shown, labels=range(len(CODES)))),
+            tune_accuracy=mean["accuracy"],
+            tune_balanced_accuracy=mean["balanced accuracy"],
+            tune_macro_auc=mean["macro AUC"],
+            tune_log_loss=mean["log loss"],
             images_per_second=self.steps * self.settings.batch / seconds,
             seconds=time.monotonic() - started,
         )
         # Machines may round differently, but must agree on which epoch is the best, and when to stop.
-        _, *figures = astuple(epoch)
-        [figures] = self.workers.mean([tf.constant(figures, tf.float64)])
-        epoch = Epoch(epoch.epoch, *map(float, figures))
+        _, *values = astuple(epoch)
+        [values] = self.workers.mean([tf.constant(values, tf.float64)])
+        epoch = Epoch(epoch.epoch, *map(float, values))
         if epoch.tune_log_loss < self.score:
             self.best = self.averaged.get_weights()
         self.history.append(epoch)
         return epoch
 
+    def _on_tune(self) -> dict[str, dict[str, float]]:
+        """The figures of the averaged weights on tune lesions, by source: accuracy, balanced accuracy and macro AUC with all classes
+        equally frequent, and the log loss at the class mix of the source's training photos, where one temperature, the same
+        for all sources, makes the mean of their log losses least."""
+        scores, labels = self.logits(self.tune), self.tune.labels
+        names = np.array([record.source for record in self.tune.records], object)
+        equal = np.ones(len(CODES)) / len(CODES)
+        mixes = {
+            name: np.maximum(self.mixes[self.sources.index(name)], 0.5) if name in self.sources else equal
+            for name in dict.fromkeys(names)
+        }
+
+        def losses(temperature: float) -> dict[str, float]:
+            return {
+                name: float(
+                    log_loss(
+                        labels[names == name],
+                        probabilities(
+                            scores[names == name] + np.log(mix / mix.sum()), temperature, 0.0, equal
+                        ),
+                        labels=range(len(CODES)),
+                    )
+                )
+                for name, mix in mixes.items()
+            }
+
+        fitted = minimize_scalar(
+            lambda log_t: float(np.mean(list(losses(float(np.exp(log_t))).values()))),
+            bounds=(-2, 2),
+            method="bounded",
+        )
+        by_source = losses(float(np.exp(fitted.x)))
+        figures = {}
+        for name, loss in by_source.items():
+            own, shown = labels[names == name], probabilities(scores[names == name], 1.0, 0.0, equal)
+            recalls = [float((shown.argmax(1)[own == c] == c).mean()) for c in np.unique(own)]
+            melanoma = class_auc(own, shown, CODES.index("mel"))
+            figures[name] = {
+                "accuracy": float(accuracy_score(own, shown.argmax(1))),
+                "balanced accuracy": float(np.mean(recalls)),
+                "macro AUC": macro_auc(own, shown) or 0.0,
+                "melanoma AUC": 0.0 if melanoma is None else melanoma,
+                "log loss": loss,
+            }
+        return figures
+
     def batches(self, epoch: int) -> tf.data.Dataset:
         """This worker's share of the epoch's augmented batches: float32 (share, size, size, 3), as large as anyone sees
-        them, a teacher or the one that learns, and float32 (share, 7)."""
+        them, a teacher or the one that learns, float32 (share, 7), and int32 (share,), the number of each picture's source."""
         order = np.split(self._order(epoch), self.workers.count, axis=1)[self.workers.index]
         pictures, labels = self.pictures, tf.one_hot(self.labels, len(CODES))
+        reduced, reducible = self.reduced, tf.constant(self.reducible)
+        where_reduced = tf.constant(np.maximum(np.cumsum(self.reducible) - 1, 0), tf.int32)
+        sources, shown = tf.constant(self.source, tf.int32), tf.constant(self.drawn > 0, tf.float32)
 
-        def batch(chosen: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def batch(chosen: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             seed = tf.stack(
                 [tf.constant(self.settings.seed * 10_000 + epoch, tf.int32), tf.cast(step, tf.int32)]
             )
             chosen_pictures = tf.ensure_shape(tf.gather(pictures, chosen), [None, *pictures.shape[1:]])
-            return augment(
+            if self.reducible.any():
+                coarse = (
+                    tf.random.stateless_uniform([tf.shape(chosen)[0]], seed + [7, 0]) < self.settings.reduced
+                )
+                coarse = tf.logical_and(coarse, tf.gather(reducible, chosen))[:, None, None, None]
+                instead = tf.gather(reduced, tf.gather(where_reduced, chosen))
+                chosen_pictures = tf.where(coarse, instead, chosen_pictures)
+            source = tf.gather(sources, chosen)
+            images, mixed = augment(
                 chosen_pictures,
                 tf.gather(labels, chosen),
                 self.drawn_size,
                 self.settings.augmentation,
                 seed,
+                tf.gather(shown, source),
+                source,
             )
+            return images, mixed, source
 
         numbers = (
             np.arange(self.steps) + self.workers.index * self.steps
@@ -239,18 +349,22 @@ class Trainer:
         return True
 
     def finished_network(self) -> keras.Model:
-        """The best epoch's averaged network, its outputs shifted to the class mix of the training lesions.
+        """The best epoch's averaged network, its outputs shifted to the class mix of the first source's training lesions.
 
-        Training draws rare classes more often than they occur; shifting the head's bias by log(prior / drawn) undoes that
-        (Saerens 2002, doi:10.1162/089976602753284446), so that softmax of the logits presumes `prior`.
+        The loss adds the log of the mix that was drawn from a photo's source (balanced softmax), so what is learned presumes
+        equally frequent classes; the head's bias gets log(prior) (Saerens 2002, doi:10.1162/089976602753284446), so that
+        softmax of the logits presumes `prior`.
         """
         self.averaged.set_weights(self.best)
         bias = self.averaged.get_layer("logits").bias
-        bias.assign(bias + np.log(self.prior / self.drawn))
+        bias.assign(bias + np.log(self.prior))
         return self.averaged
 
     def _check_workers_do_the_same(self) -> None:
-        photos = [(record.image_id, record.dx) for record in (*self.train.records, *self.tune.records)]
+        photos = [
+            (record.source, record.image_id, record.dx)
+            for record in (*self.train.records, *self.tune.records)
+        ]
         own = hashlib.sha256(repr((self.settings, photos)).encode()).digest()
         if self.workers.from_chief(own) != own:
             raise ValueError(f"Worker {self.workers.index} has other settings or photos than worker 0.")
@@ -275,7 +389,7 @@ class Trainer:
             variable.assign(mean)
 
     def _start_from(self, model: Classifier) -> None:
-        """Take over another model's weights, its head shifted back to the class mix that training draws.
+        """Take over another model's weights, its head shifted back to equally frequent classes.
 
         Raises ValueError where it is another network.
         """
@@ -284,7 +398,7 @@ class Trainer:
             raise ValueError(f"{model.folder} holds another network than the one to be trained.")
         self.network.set_weights(model.network.get_weights())
         bias = self.network.get_layer("logits").bias
-        bias.assign(bias - np.log(np.asarray(model.configuration.prior) / self.drawn))
+        bias.assign(bias - np.log(np.asarray(model.configuration.prior)))
 
     def _freeze_as(self, model: Classifier) -> None:
         """Take over the layers that are not trained from another model. Raises ValueError where it lacks them."""
@@ -305,17 +419,19 @@ class Trainer:
         )
 
     def _order(self, epoch: int) -> np.ndarray:
-        """int64 (steps, batch): which training images an epoch shows, each class going through all its images in turn."""
+        """int64 (steps, batch): which training images an epoch shows. Each class of a source goes through all its lesions in turn,
+        and shows at most MOST_OF_A_LESION photos of each in one turn."""
         generator = np.random.default_rng([self.settings.seed, epoch])
         total = self.steps * self.settings.batch
-        classes = generator.permutation(_rounded_shares(self.drawn, total))
+        kinds = generator.permutation(_rounded_shares((self.shares[:, None] * self.drawn).ravel(), total))
         order = np.empty(total, np.int64)
-        for index in range(len(CODES)):
-            places = np.flatnonzero(classes == index)
-            members = np.flatnonzero(self.labels == index)
-            rounds = [generator.permutation(members) for _ in range(math.ceil(len(places) / len(members)))]
-            if rounds:
-                order[places] = np.concatenate(rounds)[: len(places)]
+        for (source, label), lesions in self.slots.items():
+            places = np.flatnonzero(kinds == source * len(CODES) + label)
+            members: list[int] = []
+            while len(members) < len(places):
+                turn = [i for lesion in lesions for i in generator.permutation(lesion)[:MOST_OF_A_LESION]]
+                members += generator.permutation(turn).tolist()
+            order[places] = members[: len(places)]
         return order.reshape(self.steps, self.settings.batch)
 
     def _teacher(self, model: Classifier) -> Teacher:
@@ -325,28 +441,33 @@ class Trainer:
         folded = keras.Model(model.folded.inputs[0], model.folded.outputs[1])
         network = keras.models.clone_model(folded, input_tensors=keras.Input((size, size, 3)))
         network.set_weights(folded.get_weights())
-        return Teacher(network, size, np.log(self.drawn / np.asarray(model.configuration.prior)))
+        return Teacher(network, size, -np.log(np.asarray(model.configuration.prior)))
 
-    def _taught(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    def _taught(self, images: tf.Tensor, labels: tf.Tensor, sources: tf.Tensor) -> tf.Tensor:
         """Labels mixed with what the teachers say of these very pictures, mixed ones included ("patient and consistent":
-        Beyer 2022, arXiv:2106.05237)."""
+        Beyer 2022, arXiv:2106.05237), at the class mix that was drawn from the picture's source, and none of it on classes
+        that the source lacks."""
+        mix = tf.gather(tf.constant(np.log(np.maximum(self.drawn, 1e-30)), tf.float32), sources)
         told = tf.add_n(
             [
-                tf.nn.softmax(teacher.network(_reduced(images, teacher.size), training=False) + teacher.shift)
+                tf.nn.softmax(
+                    teacher.network(_reduced(images, teacher.size), training=False) + teacher.shift + mix
+                )
                 for teacher in self.teachers
             ]
         ) / len(self.teachers)
-        return (1 - self.settings.taught) * labels + self.settings.taught * told
+        share = self.settings.taught * tf.gather(tf.constant(self.speaks), sources)[:, None]
+        return (1 - share) * labels + share * told
 
-    def _step(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    def _step(self, images: tf.Tensor, labels: tf.Tensor, sources: tf.Tensor) -> tf.Tensor:
         if self.teachers:
-            labels = self._taught(images, labels)
+            labels = self._taught(images, labels, sources)
         # After the teachers, whose word on a picture that is unharmed is worth more; and before it is reduced, as in run 7:
         # the same noise is far stronger on 78 pixels a side than on 176 that are reduced to them.
         number = tf.cast(self.optimizer.iterations, tf.int32) * self.workers.count + self.workers.index
         images = degraded(images, self.settings.augmentation, tf.stack([self.settings.seed, number]))
         images = _reduced(images, self.training_size)
-        own = self.workers.strategy.run(self._loss_and_gradients, (images, labels))
+        own = self.workers.strategy.run(self._loss_and_gradients, (images, labels, sources))
         loss, *gradients = self.workers.mean(own)
         self.optimizer.apply(gradients, self.network.trainable_variables)
         done = tf.cast(self.optimizer.iterations, tf.float32)
@@ -356,9 +477,13 @@ class Trainer:
             average.assign(average + (1 - decay) * (variable - average))
         return loss
 
-    def _loss_and_gradients(self, images: tf.Tensor, labels: tf.Tensor) -> list[tf.Tensor]:
+    def _loss_and_gradients(
+        self, images: tf.Tensor, labels: tf.Tensor, sources: tf.Tensor
+    ) -> list[tf.Tensor]:
+        """Cross-entropy after the log of the class mix drawn from each picture's source is added to the logits (balanced softmax:
+        Ren 2020, arXiv:2007.10740; Menon 2021, arXiv:2007.07314): a network that knows the source gains nothing by it."""
         with tf.GradientTape() as tape:
-            logits = self.network(images, training=True)
+            logits = self.network(images, training=True) + tf.gather(tf.constant(self.log_drawn), sources)
             loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(labels, logits))
         return [loss, *tape.gradient(loss, self.network.trainable_variables)]
 
@@ -383,6 +508,33 @@ def _reduced(images: tf.Tensor, size: int) -> tf.Tensor:
     return tf.clip_by_value(tf.image.resize(images, [size, size], method="bicubic", antialias=True), 0, 255)
 
 
+def _by_lesion(records: Sequence[Record], chosen: np.ndarray) -> list[list[int]]:
+    """The chosen records' indices, a list for each lesion."""
+    lesions: dict[str, list[int]] = {}
+    for index in chosen:
+        lesions.setdefault(records[index].lesion_id, []).append(int(index))
+    return list(lesions.values())
+
+
+def reduced(dataset: Dataset) -> tuple[np.ndarray, tf.Tensor]:
+    """The photos of more than SMALL pixels a side once more, as a source of thumbnails would show them: reduced to SMALL pixels,
+    compressed by JPEG, enlarged again, so that sharpness does not tell where a photo comes from.
+
+    Returns bool (N,), which photos these are, and uint8 (M, S, S, 3), the M of them.
+    """
+    reducible = np.array([record.side > SMALL * 1.2 for record in dataset.records])
+
+    def one(index: int) -> np.ndarray:
+        picture = Image.fromarray(dataset.pictures[index])
+        file = io.BytesIO()
+        picture.resize((SMALL, SMALL), Image.Resampling.BOX).save(file, "JPEG", quality=75)
+        return np.asarray(Image.open(file).resize(picture.size, Image.Resampling.BICUBIC))
+
+    with ThreadPoolExecutor(2) as pool:
+        pictures = list(pool.map(one, np.flatnonzero(reducible)))
+    return reducible, tf.constant(np.stack(pictures) if pictures else dataset.pictures[:1])
+
+
 def _rounded_shares(shares: np.ndarray, total: int) -> np.ndarray:
     """int64 (total,) of indices, each in its share."""
     edges = np.round(np.cumsum(shares) * total).astype(int)
@@ -393,5 +545,5 @@ def at_size(dataset: Dataset, settings: Settings) -> Dataset:
     """The same records as the app would see them: read again from their files through `to_pixels`."""
     if not dataset.records:
         raise DatasetError("No lesion is left for validation: at least one class must have three lesions.")
-    pictures = [to_pixels(open_photo(r.path), settings.size, settings.resampling) for r in dataset.records]
+    pictures = [to_pixels(r.photo(), settings.size, settings.resampling) for r in dataset.records]
     return Dataset(dataset.records, np.stack(pictures))
