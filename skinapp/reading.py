@@ -72,6 +72,12 @@ class Reading:
         score = self.prediction.dermatoscopic_score
         return None if score is None else score <= self.classifier.configuration.dermatoscopic_threshold
 
+    @property
+    def withheld(self) -> bool:
+        """Whether the photo is so far from all dermatoscopic ones that its result should wait until somebody asks for it."""
+        score = self.prediction.dermatoscopic_score
+        return score is not None and score > self.classifier.configuration.withheld_threshold
+
     def probability(self, target: str) -> float:
         """The summed probability of a target's classes. target: a key of `decision.TARGETS`."""
         return float(target_probability(np.array(self.prediction.probabilities), target))
@@ -83,7 +89,7 @@ class Reading:
     def as_json(self) -> dict[str, Any]:
         """What API and command line answer: {headline, label, name, probabilities: {code: float}, set: {coverage, codes},
         targets: {target: {probability, operating_points: [{sensitivity, threshold, flagged}]}},
-        dermatoscopic: {score, threshold, passed} or null, checks: [{name, passed, finding, advice}], model: {name, sha256}, notice}."""
+        dermatoscopic: {score, threshold, passed, withheld} or null, checks: [{name, passed, finding, advice}], model: {name, sha256}, notice}."""
         configuration = self.classifier.configuration
         return {
             "headline": headline(self),
@@ -108,6 +114,7 @@ class Reading:
                 "score": self.prediction.dermatoscopic_score,
                 "threshold": configuration.dermatoscopic_threshold,
                 "passed": self.dermatoscopic,
+                "withheld": self.withheld,
             },
             "checks": [asdict(check) for check in self.checks],
             "model": {"name": self.classifier.name, "sha256": self.classifier.sha256},

@@ -107,6 +107,7 @@ def tiny_configuration(map_layer: str) -> Configuration:
         operating_points=(OperatingPoint("malignant", 0.9, 0.2), OperatingPoint("melanoma", 0.9, 0.1)),
         dermatoscopic_layer="",
         dermatoscopic_threshold=0.0,
+        withheld_threshold=0.0,
         sha256={},
         versions={},
         command="test",

@@ -21,6 +21,9 @@ from train.network.augment import (
     mix,
     moved,
     noisy,
+    partners,
+    rimmed,
+    ruled,
     sharpen_or_blur,
     smooth,
     turn_and_crop,
@@ -55,6 +58,40 @@ def black_and_white(number: int = 64) -> tuple[tf.Tensor, tf.Tensor]:
     kind = np.arange(number) % 2
     pictures = np.where(kind == 0, 255.0, 0.0)[:, None, None, None] * np.ones((1, SIZE, SIZE, 3))
     return tf.constant(pictures, tf.float32), tf.one_hot(kind, 7)
+
+
+def neighbours(number: int) -> tf.Tensor:
+    """Each picture's neighbour, of the other colour."""
+    return tf.roll(tf.range(number), 1, 0)
+
+
+def test_pictures_are_mixed_within_their_group_alone() -> None:
+    groups = np.array([0, 2, 0, 1, 2, 0, 1, 3])
+    found = partners(tf.constant(groups)).numpy()
+    assert (groups[found] == groups).all()
+    assert found.tolist() == [2, 4, 5, 6, 4, 5, 6, 7]  # the next of the group, the last one itself
+
+
+def test_labels_are_smoothed_over_the_classes_that_the_source_shows() -> None:
+    shown = tf.constant([[0.0, 0, 1, 0, 1, 1, 0]])
+    smoothed = smooth(tf.one_hot([4], 7), 0.06, shown).numpy()[0]
+    np.testing.assert_allclose(smoothed, [0, 0, 0.02, 0, 0.96, 0.02, 0], atol=1e-6)
+
+
+def test_a_rim_darkens_the_corners_and_spares_the_middle() -> None:
+    white = tf.fill([200, SIZE, SIZE, 3], 200.0)
+    rimmed_ = rimmed(white, replace(STILL, rim=0.5), seed()).numpy()
+    middle = SIZE // 2
+    assert (rimmed_[:, middle, middle] == 200).all()
+    assert 0.35 < (rimmed_[:, 0, 0, 0] < 200).mean() < 0.65 and rimmed_[:, 0, 0].min() == 0
+
+
+def test_a_ruler_is_drawn_into_its_share_of_pictures() -> None:
+    white = tf.fill([200, SIZE, SIZE, 3], 200.0)
+    drawn_ = ruled(white, replace(STILL, ruler=0.3), seed()).numpy()
+    changed = (drawn_ != 200).any(axis=(1, 2, 3))
+    assert 0.2 < changed.mean() < 0.4 and set(np.unique(drawn_)) == {50.0, 200.0}
+    assert (drawn_ != 200).mean() < 0.02
 
 
 def test_shapes_ranges_and_labels() -> None:
@@ -202,13 +239,13 @@ def test_colour_keeps_to_its_range_and_uses_it(setting: dict[str, float], low: f
 
 
 def test_label_share_is_pixel_share() -> None:
-    pictures, labels = mix(*black_and_white(), replace(STILL, mixed=1.0), seed())
+    pictures, labels = mix(*black_and_white(), replace(STILL, mixed=1.0), seed(), neighbours(64))
     np.testing.assert_allclose(np.mean(pictures, axis=(1, 2, 3)) / 255, labels[:, 0], atol=1e-5)
     np.testing.assert_allclose(labels[:, 0] + labels[:, 1], 1, atol=1e-5)
 
 
 def test_half_is_mixup_and_half_is_cutmix() -> None:
-    pictures = mix(*black_and_white(400), replace(STILL, mixed=0.8), seed())[0].numpy()
+    pictures = mix(*black_and_white(400), replace(STILL, mixed=0.8), seed(), neighbours(400))[0].numpy()
     grey = ((pictures > 1) & (pictures < 254)).all(axis=(1, 2, 3))  # mix-up blends every pixel
     cut = ~grey & (np.ptp(pictures, axis=(1, 2, 3)) > 0)  # CutMix leaves both colours whole
     assert set(np.unique(pictures[cut])) == {0.0, 255.0}
@@ -216,7 +253,9 @@ def test_half_is_mixup_and_half_is_cutmix() -> None:
 
 
 def test_cutmix_pastes_one_square_of_at_most_half_the_picture() -> None:
-    pictures = mix(*black_and_white(400), replace(STILL, mixed=0.8), seed())[0].numpy()[..., 0]
+    pictures = mix(*black_and_white(400), replace(STILL, mixed=0.8), seed(), neighbours(400))[0].numpy()[
+        ..., 0
+    ]
     for picture in pictures[1::2]:  # black ones
         if set(np.unique(picture)) == {0.0, 255.0}:
             rows, columns = np.flatnonzero(picture.any(1)), np.flatnonzero(picture.any(0))
@@ -225,7 +264,7 @@ def test_cutmix_pastes_one_square_of_at_most_half_the_picture() -> None:
 
 
 def test_own_picture_outweighs_its_neighbour() -> None:
-    _, labels = mix(*black_and_white(400), replace(STILL, mixed=1.0), seed())
+    _, labels = mix(*black_and_white(400), replace(STILL, mixed=1.0), seed(), neighbours(400))
     own = labels.numpy()[np.arange(400), np.arange(400) % 2]
     assert own.min() > 0.45
 

@@ -76,8 +76,8 @@ def test_network_has_as_many_parameters_as_its_layers(parts: tuple[Dataset, Data
 def test_step_changes_every_trainable_weight_and_lowers_the_loss(parts: tuple[Dataset, Dataset]) -> None:
     trainer = Trainer(replace(SETTINGS, warmup=0.0, epochs=20), *parts)
     before = [np.array(v) for v in trainer.network.trainable_variables]
-    images, labels = next(iter(trainer.batches(0)))
-    losses = [float(trainer.step(images, labels)) for _ in range(25)]
+    images, labels, sources = next(iter(trainer.batches(0)))
+    losses = [float(trainer.step(images, labels, sources)) for _ in range(25)]
     after = [np.array(v) for v in trainer.network.trainable_variables]
     assert all(np.any(a != b) for a, b in zip(before, after, strict=True))
     assert np.mean(losses[-5:]) < 0.85 * losses[0]
@@ -86,8 +86,8 @@ def test_step_changes_every_trainable_weight_and_lowers_the_loss(parts: tuple[Da
 def test_averaged_network_follows_the_trained_one_slowly(parts: tuple[Dataset, Dataset]) -> None:
     trainer = Trainer(SETTINGS, *parts)
     start = trainer.network.get_weights()
-    images, labels = next(iter(trainer.batches(0)))
-    trainer.step(images, labels)
+    images, labels, sources = next(iter(trainer.batches(0)))
+    trainer.step(images, labels, sources)
     decay = min(SETTINGS.averaging, 2 / 11)
     end = zip(trainer.network.get_weights(), trainer.averaged.get_weights(), strict=True)
     for old, (new, average) in zip(start, end, strict=True):
@@ -107,7 +107,7 @@ def test_pictures_depend_on_seed_epoch_and_step_alone(parts: tuple[Dataset, Data
 
     def pictures(seed: int, epoch: int) -> list[bytes]:
         trainer = Trainer(replace(SETTINGS, seed=seed), training, parts[1])
-        return [images.numpy().tobytes() for images, _ in trainer.batches(epoch)]
+        return [images.numpy().tobytes() for images, *_ in trainer.batches(epoch)]
 
     first = pictures(1, 0)
     assert first == pictures(1, 0)
@@ -214,7 +214,7 @@ def test_weights_of_the_best_epoch_are_kept(parts: tuple[Dataset, Dataset]) -> N
 
 def test_training_size_is_that_of_the_trained_network_alone(parts: tuple[Dataset, Dataset]) -> None:
     trainer = Trainer(replace(SETTINGS, training_size=24), *parts)
-    assert all(images.shape == (8, 24, 24, 3) for images, _ in trainer.batches(0))
+    assert all(images.shape == (8, 24, 24, 3) for images, *_ in trainer.batches(0))
     assert trainer.network.input_shape == (None, 24, 24, 3)
     trainer.run_epoch()
     assert parts[1].pictures.shape[1:] == trainer.averaged.input_shape[1:] == (32, 32, 3)
@@ -486,12 +486,12 @@ def test_teachers_speak_of_the_very_pictures_that_are_shown(
 ) -> None:
     settings = replace(SETTINGS, teachers=(str(model_folder),), teachers_size=48, taught=0.75)
     trainer = Trainer(settings, *parts)
-    images, labels = next(iter(trainer.batches(0)))
+    images, labels, sources = next(iter(trainer.batches(0)))
     assert images.shape[1:] == (48, 48, 3)
-    mixed = trainer._taught(images, labels)
+    mixed = trainer._taught(images, labels, sources)
     teacher = Classifier(model_folder)
     logits = np.asarray(trainer.teachers[0].network(images, training=False))
-    drawn = np.exp(logits) / np.asarray(teacher.configuration.prior) * trainer.drawn
+    drawn = np.exp(logits) / np.asarray(teacher.configuration.prior) * trainer.drawn[0]
     expected = drawn / drawn.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(mixed, 0.25 * np.asarray(labels) + 0.75 * expected, atol=1e-5)
     before = [layer.get_weights() for layer in trainer.teachers[0].network.layers]
@@ -523,9 +523,9 @@ def test_pictures_are_damaged_for_the_one_that_learns_alone_and_before_they_are_
     monkeypatch.setattr(
         trainer, "_loss_and_gradients", lambda *batch: (learned.append(batch[0]), learn(*batch))[1]
     )
-    images, labels = next(iter(trainer.batches(0)))
+    images, labels, sources = next(iter(trainer.batches(0)))
     for step in range(2):
-        trainer._step(images, labels)
+        trainer._step(images, labels, sources)
         np.testing.assert_array_equal(told[step], images)
         harmed = degraded(images, noise, tf.stack([settings.seed, step]))
         reduced = tf.clip_by_value(

@@ -79,7 +79,7 @@ def network(seed: int) -> dict:
             for method, other in (("gradcam", 0.4375), ("gaussian", 0.625))
             for measure in ("inside", "deletion")
         ],
-        "dermatoscopic": [asdict(Passing("report lesions", 840, 0.9812, 1.0)), asdict(Passing("noise", 3, 0, 9.0))],
+        "dermatoscopic": [asdict(Passing("report lesions", 840, 0.9812, 0.0012, 1.0)), asdict(Passing("noise", 3, 0, 1.0, 9.0))],
         "similar": [
             asdict(Retrieval(part, what, 40, 30, 0.5, 0.25, 0.75, 0.125))
             for part in ("tune", "report")

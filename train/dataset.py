@@ -330,8 +330,8 @@ def _labelled(
             lesion_id = row.get("lesion_id") or image_id
             if lesion_dx.setdefault(lesion_id, dx) != dx:
                 faults["lesions with two different dx"].append(lesion_id)
-            details = {key: row.get(key, "") for key in ("dx_type", "age", "sex", "localization")}
-            records.append(Record(image_id, lesion_id, dx, files[image_id], **details))
+            dx_type, age, sex, site = (row.get(key, "") for key in ("dx_type", "age", "sex", "localization"))
+            records.append(Record(image_id, lesion_id, dx, files[image_id], dx_type, age, sex, site))
     if all_labelled:
         faults["images without a label"].extend(sorted(set(files) - {row["image_id"] for row in rows}))
     if rows and not any(row.get("lesion_id") for row in rows):

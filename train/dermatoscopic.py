@@ -1,6 +1,6 @@
 """Fits the score that tells dermatoscopic photos from others, and measures what passes.
 
-    python -m train.dermatoscopic --data DIR [--model DIR] [--layer NAME]     # five minutes at 94 px
+    python -m train.dermatoscopic --data DIR [DIR ...] [--model DIR] [--layer NAME]     # five minutes at 94 px
 
 Writes dermatoscopic.npz, its threshold in skinapp.json, and dermatoscopic.csv into the model folder. The
 Gaussian (`skinapp.network.dermatoscopic`) is fitted on train lesions, the threshold on tune lesions, of which it lets
@@ -33,10 +33,12 @@ from skinapp.network.folders import default_model
 from skinapp.photo.preprocess import centre_square, open_photo, to_pixels
 from train.commands import in_one_sentence
 from train.data.decoys import DECOYS, draw_decoy, in_room_light
-from train.dataset import Dataset, DatasetError, load_dataset, split_lesions
+from train.dataset import Dataset, DatasetError, add_sources, load_photos, read_sources, split_lesions
 from train.documents.measurements import read_rows, write_rows
+from train.probabilities.calibrate import alike
 
-KEPT = 0.98  # of tune photos
+KEPT = 0.98  # of the tune photos of each source
+NOT_WITHHELD = 0.995  # of the tune photos of all sources, each weighing alike
 RIMMED = 10  # every tenth train photo is shown a second time, with a dark rim
 MOST_CHANNELS = 256  # of the layer: a Gaussian over more would take more than 300 KB
 DRAWN = 100  # pictures of each kind of decoy
@@ -50,19 +52,26 @@ Pooler = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Features:
-    """values: float32 (N, c), one row a photo; labels: int (N,), indices into CODES."""
+    """values: float32 (N, c), one row a photo; labels: int (N,), indices into CODES; sources: str (N,), their names."""
 
     values: np.ndarray
     labels: np.ndarray
+    sources: np.ndarray
+
+    def rows(self, chosen: np.ndarray) -> "Features":
+        """Only some photos. chosen: bool (N,)."""
+        return Features(self.values[chosen], self.labels[chosen], self.sources[chosen])
 
 
 @dataclass(frozen=True)
 class Passing:
-    """How much of something passes, one line of dermatoscopic.csv. kept: its share; median: of the scores."""
+    """How much of something passes, one line of dermatoscopic.csv. kept: its share; withheld: the share whose result is withheld;
+    median: of the scores."""
 
     what: str
     photos: int
     kept: float
+    withheld: float
     median: float
 
 
@@ -83,23 +92,34 @@ def fit_dermatoscopic(folder: Path, train: Dataset, tune: Dataset, report: Datas
     fitting = Features(
         np.concatenate([pool(train.pictures), pool(_rimmed(train.pictures[chosen], random))]),
         np.concatenate([train.labels, train.labels[chosen]]),
+        np.concatenate([_sources(train), _sources(train)[chosen]]),
     )
-    tuning = Features(pool(tune.pictures), tune.labels)
-    gaussian = fit_gaussian(fitting.values)
-    threshold = keeping(gaussian.scores(tuning.values))
+    tuning = Features(pool(tune.pictures), tune.labels, _sources(tune))
+    reporting = Features(pool(report.pictures), report.labels, _sources(report))
+    gaussian, threshold, far = fit_gaussians(fitting, tuning)
     gaussian.write(folder)
     configuration = Configuration.read(folder)
     sha256 = configuration.sha256 | {FILE: hashlib.sha256((folder / FILE).read_bytes()).hexdigest()}
-    configuration = replace(configuration, dermatoscopic_layer=layer, dermatoscopic_threshold=threshold)
+    configuration = replace(
+        configuration, dermatoscopic_layer=layer, dermatoscopic_threshold=threshold, withheld_threshold=far
+    )
     replace(configuration, sha256=sha256).write(folder)
 
     def prepare(image: Image.Image) -> np.ndarray:
         return to_pixels(image, configuration.input_size, configuration.resampling)
 
-    rows = [passing("tune lesions", gaussian.scores(tuning.values), threshold)]
+    rows = [passing("tune lesions", gaussian.scores(tuning.values), threshold, far)]
+    for name in np.unique(reporting.sources):
+        own = reporting.rows(reporting.sources == name)
+        rows.append(
+            passing(
+                f"report lesions of {name or 'the data set'}", gaussian.scores(own.values), threshold, far
+            )
+        )
     for what, pictures in everything(report, prepare):
-        rows.append(passing(what, gaussian.scores(pool(pictures)), threshold))
-    rows += unknown_kinds(fitting, tuning, Features(pool(report.pictures), report.labels))
+        rows.append(passing(what, gaussian.scores(pool(pictures)), threshold, far))
+    rows += unknown_sources(fitting, tuning, reporting)
+    rows += unknown_kinds(fitting, tuning, reporting)
     write_rows(folder / FIGURES, rows, Passing)
 
 
@@ -153,14 +173,38 @@ def pooler(network: keras.Model, layer: str) -> Pooler:
 
 
 def fit_gaussian(features: np.ndarray) -> Gaussian:
-    """features: float (N, c) -> Gaussian.
+    """features: float (N, c), of one source -> Gaussian.
 
     The covariance of the standardised features is shrunk (Ledoit 2004, doi:10.1016/S0047-259X(03)00096-4), so
     that it can be inverted where photos are few.
     """
     scaler = StandardScaler().fit(np.asarray(features, np.float64))
     precision = LedoitWolf(assume_centered=True).fit(scaler.transform(features)).precision_
-    return Gaussian(scaler.mean_, np.linalg.cholesky(precision) / scaler.scale_[:, None])
+    return Gaussian(scaler.mean_[None], (np.linalg.cholesky(precision) / scaler.scale_[:, None])[None])
+
+
+def fit_gaussians(fitting: Features, tuning: Features) -> tuple[Gaussian, float, float]:
+    """A Gaussian for each source, the threshold that KEPT of each source's tune photos pass, and the one beyond which a result is
+    withheld."""
+    means, whitenings = [], []
+    for name in np.unique(fitting.sources):
+        own = fit_gaussian(fitting.values[fitting.sources == name])
+        tuned = tuning.values[tuning.sources == name]
+        # In units of what its own photos keep within, so that a narrow source and a wide one have the same threshold.
+        scale = (
+            keeping(own.scores(tuned))
+            if len(tuned)
+            else keeping(own.scores(fitting.values[fitting.sources == name]))
+        )
+        means.append(own.mean[0])
+        whitenings.append(own.whitening[0] / scale)
+    gaussian = Gaussian(np.stack(means), np.stack(whitenings))
+    scores = gaussian.scores(tuning.values)
+    threshold = max(keeping(scores[tuning.sources == name]) for name in np.unique(tuning.sources))
+    order = np.argsort(scores)
+    within = np.cumsum(alike(tuning.sources)[order]) >= NOT_WITHHELD * len(scores) - 1e-9
+    far = math.ceil(float(scores[order][within.argmax()]) * 1e4) / 1e4
+    return gaussian, threshold, max(threshold, far)
 
 
 def keeping(scores: np.ndarray) -> float:
@@ -168,9 +212,10 @@ def keeping(scores: np.ndarray) -> float:
     return math.ceil(float(np.quantile(scores, KEPT, method="inverted_cdf")) * 1e4) / 1e4
 
 
-def passing(what: str, scores: np.ndarray, threshold: float) -> Passing:
-    """How much of something stays within the threshold."""
-    return Passing(what, len(scores), float(np.mean(scores <= threshold)), float(np.median(scores)))
+def passing(what: str, scores: np.ndarray, threshold: float, far: float) -> Passing:
+    """How much of something stays within the threshold, and how much lies beyond `far`."""
+    kept, withheld = float(np.mean(scores <= threshold)), float(np.mean(scores > far))
+    return Passing(what, len(scores), kept, withheld, float(np.median(scores)))
 
 
 def with_rim(picture: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -195,7 +240,7 @@ def everything(
         if np.any(report.labels == index):
             yield f"report lesions, {code}", report.pictures[report.labels == index]
     yield "report lesions, a dark rim added", _rimmed(report.pictures, random)
-    squares = [centre_square(open_photo(record.path)) for record in report.records]
+    squares = [centre_square(record.photo()) for record in report.records]
     yield "report lesions, the inner quarter", np.stack([prepare(_part(s, 0.25, 0.25)) for s in squares])
     yield (
         "report lesions, an outer quarter: mostly skin",
@@ -235,14 +280,28 @@ def unknown_kinds(fitting: Features, tuning: Features, report: Features) -> Iter
         known, others = fitting.labels != index, tuning.labels != index
         left_out = np.concatenate([part.values[part.labels == index] for part in (tuning, report)])
         if known.any() and others.any() and len(left_out):
-            gaussian = fit_gaussian(fitting.values[known])
-            threshold = keeping(gaussian.scores(tuning.values[others]))
-            yield passing(f"{code}, left out of the fit", gaussian.scores(left_out), threshold)
+            gaussian, threshold, far = fit_gaussians(fitting.rows(known), tuning.rows(others))
+            yield passing(f"{code}, left out of the fit", gaussian.scores(left_out), threshold, far)
+
+
+def unknown_sources(fitting: Features, tuning: Features, report: Features) -> Iterator[Passing]:
+    """How much of each source passes, in all parts, if neither Gaussians nor thresholds have seen it: what the photos of a new
+    clinic may expect."""
+    names = np.unique(fitting.sources)
+    for name in names if len(names) > 1 else ():
+        known, others = fitting.rows(fitting.sources != name), tuning.rows(tuning.sources != name)
+        gaussian, threshold, far = fit_gaussians(known, others)
+        left_out = np.concatenate([part.values[part.sources == name] for part in (fitting, tuning, report)])
+        yield passing(f"{name}, left out of the fit", gaussian.scores(left_out), threshold, far)
 
 
 def read_dermatoscopic(folder: Path) -> tuple[Passing, ...]:
     """A model folder's dermatoscopic.csv; nothing where it was not measured. Raises ValueError where it is another table."""
     return read_rows(folder / FIGURES, Passing, "train.dermatoscopic")
+
+
+def _sources(dataset: Dataset) -> np.ndarray:
+    return np.array([record.source for record in dataset.records])
 
 
 def _suits(output: keras.KerasTensor) -> bool:
@@ -265,19 +324,22 @@ def main(arguments: Sequence[str] | None) -> None:
     parser = argparse.ArgumentParser(
         description="Fit the score that tells dermatoscopic photos from others, and measure what passes."
     )
-    parser.add_argument("--data", type=Path, required=True, help="the data set's folder")
+    add_sources(parser)
     parser.add_argument("--model", type=Path, help="a model folder (default: SKINAPP_MODEL or model/fast)")
     parser.add_argument("--layer", default="", help="the layer to use, if not the middle one")
     options = parser.parse_args(arguments)
     folder = options.model or default_model()
     configuration = Configuration.read(folder)
     size, resampling = configuration.input_size, configuration.resampling
-    dataset = load_dataset(options.data, lambda image: to_pixels(image, size, resampling))
+    records = read_sources(options.data, options.scc, options.smallest)
+    dataset = load_photos(records, lambda image: to_pixels(image, size, resampling))
     split = split_lesions(dataset.records)
     train, tune, report = (dataset.part(split, part) for part in ("train", "tune", "report"))
     fit_dermatoscopic(folder, train, tune, report, options.layer)
     for row in read_dermatoscopic(folder):
-        print(f"{row.what:56}{row.photos:6}{row.kept:8.1%}  median score {row.median:.2f}")
+        print(
+            f"{row.what:56}{row.photos:6}{row.kept:8.1%} withheld {row.withheld:6.1%}  median score {row.median:.2f}"
+        )
 
 
 if __name__ == "__main__":

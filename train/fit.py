@@ -27,21 +27,17 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if "TF_CONFIG" in os.environ e
 import tensorflow as tf
 
 from skinapp.lesions import CODES
-from skinapp.network import known_answer
-from skinapp.network.classifier import Classifier
 from skinapp.network.configuration import FORMAT, Configuration, ModelError
 from skinapp.photo.preprocess import RESAMPLING, to_pixels
 from train.dataset import DatasetError, add_sources, load_photos, read_sources, split_lesions, write_split
-from train.dermatoscopic import fit_dermatoscopic
+from train.finish import finish
 from train.network.architectures import LITE_SCALING, CnnSettings, EfficientNetLiteSettings
 from train.network.augment import Augmentation
 from train.network.export import check_size, write_model
 from train.network.imagenet import WeightsError
 from train.network.trainer import Epoch, Settings, Trainer, at_size
 from train.network.workers import LOST, from_configuration
-from train.probabilities.calibrate import COVERAGE, calibrate_model
-from train.report import write_report
-from train.validation import write_validation
+from train.probabilities.calibrate import COVERAGE
 
 CHECKPOINT = "checkpoint.npz"
 CHOICES: dict[str, tuple] = {
@@ -60,7 +56,7 @@ def train(trainer: Trainer, out: Path) -> None:
         trainer.save(out / CHECKPOINT)
         _write_history(out / "history.csv", trainer.history)
         print(
-            f"epoch {epoch.epoch:3d}  loss {epoch.loss:.4f}  tune: accuracy {epoch.tune_accuracy:.4f}  "
+            f"epoch {epoch.epoch:3d}  loss {epoch.loss:.4f}  tune, mean over sources: accuracy {epoch.tune_accuracy:.4f}  "
             f"balanced accuracy {epoch.tune_balanced_accuracy:.4f}  macro AUC {epoch.tune_macro_auc:.4f}  "
             f"log loss {epoch.tune_log_loss:.4f}  "
             f"{epoch.images_per_second:.0f} images/s  {epoch.seconds:.0f} s",
@@ -89,6 +85,7 @@ def uncalibrated(trainer: Trainer, command: str) -> Configuration:
         operating_points=(),
         dermatoscopic_layer="",
         dermatoscopic_threshold=0.0,
+        withheld_threshold=0.0,
         sha256={},
         versions={"python": platform.python_version(), "tensorflow": tf.__version__}
         | {package: version(package) for package in ("keras", "numpy", "pillow")},
@@ -192,11 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         command = " ".join(["python -m train.fit", *(a for a in arguments if a != "--resume")])
         write_model(out, trainer.finished_network(), uncalibrated(trainer, command))
-        write_validation(out, seen)
-        calibrate_model(out)
-        fit_dermatoscopic(out, at_size(dataset.part(split, "train"), settings), seen["tune"], seen["report"])
-        known_answer.write(Classifier(out))
-        write_report(out)
+        finish(out, {"train": at_size(dataset.part(split, "train"), settings)} | seen)
     except LOST:
         print(
             "Another worker has ended or is out of reach, which ends this one: start all again with --resume.",

@@ -34,7 +34,7 @@ from train.probabilities.calibrate import (
     error_by_chance,
     fit_halves,
 )
-from train.probabilities.curves import curves
+from train.probabilities.curves import curves, target_areas
 from train.probabilities.decisions import SetFigures, measure_points, measure_sets
 from train.probabilities.failures import by_group, mistakes
 from train.similar import read_similar
@@ -99,6 +99,7 @@ def measure(
             "chosen_epoch": int(best["epoch"]),
             "minutes": round(sum(epoch["seconds"] for epoch in history) / 60),
         },
+        "sources": by_source(configuration, validation, crossed.probabilities, fitted, fixed.probabilities),
         "calibration": {
             "temperature": configuration.temperature,
             "tau": configuration.tau,
@@ -130,6 +131,47 @@ def measure(
         "dermatoscopic": [asdict(row) for row in read_dermatoscopic(folder)],
         "similar": [asdict(row) for row in read_similar(folder)],
     }
+
+
+def by_source(
+    configuration: Configuration,
+    validation: Validation,
+    crossed: np.ndarray,
+    fitted: Mapping[str, Configuration],
+    shown: np.ndarray,
+) -> dict[str, Any]:
+    """The figures of each source: as shipped on report lesions, and cross-fitted on all validation lesions.
+
+    crossed: float (N, 7), cross-fitted probabilities of all photos; shown: float (M, 7), those shipped of the report photos.
+    """
+    report, found = validation.part("report"), {}
+    flags = cross_fitted(fitted, validation).flags
+    points = configuration.operating_points
+    for name in dict.fromkeys(validation.sources.tolist()):
+        kinds = {}
+        for kind, part, probabilities_, flagged in (
+            ("report", report, shown, answers(configuration, report.logits).flags),
+            ("cross_fitted", validation, crossed, flags),
+        ):
+            rows = part.sources == name
+            own = part.source(name)
+            if not rows.any():
+                continue
+            evaluation = evaluate(own.labels, probabilities_[rows], own.lesion_ids)
+            melanoma = target_areas(own.labels, probabilities_[rows], own.lesion_ids)["melanoma"]
+            kinds[kind] = asdict(evaluation) | {
+                "ece_by_chance": error_by_chance(probabilities_[rows]),
+                "melanoma_auc": melanoma["auc"],
+                "melanoma_auc_interval": melanoma["auc_interval"],
+                "operating_points": [
+                    asdict(point)
+                    for point in measure_points(
+                        own.labels, flagged[rows], own.lesion_ids, points, kind == "report"
+                    )
+                ],
+            }
+        found[name] = kinds
+    return found
 
 
 def as_text(metrics: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """The network's raw outputs for validation photos: `validation.csv` in the model folder, which all figures come from.
 
-python -m train.validation --data DIR [--model DIR]      # writes it anew: a few minutes; then run train.report
+python -m train.validation --data DIR [DIR ...] [--model DIR]      # writes it again: a few minutes; then run train.report
 """
 
 import argparse
@@ -17,7 +17,7 @@ from skinapp.network.classifier import Classifier
 from skinapp.network.folders import default_model
 from skinapp.photo.preprocess import open_photo, to_pixels
 from train.commands import in_one_sentence
-from train.dataset import Dataset, DatasetError, Record, load_photos, read_records, split_lesions
+from train.dataset import Dataset, DatasetError, Record, add_sources, load_photos, read_sources, split_lesions
 
 FILE = "validation.csv"
 
@@ -36,6 +36,7 @@ class Photo:
     sex: str
     localization: str
     area: str
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,21 @@ class Validation:
         """`tune` or `report`, N of them."""
         return np.array([photo.part for photo in self.photos])
 
+    @property
+    def sources(self) -> np.ndarray:
+        """The source of each photo, N of them."""
+        return np.array([photo.source for photo in self.photos])
+
     def part(self, part: str) -> "Validation":
         """Only the photos of one part."""
-        rows = np.flatnonzero(self.parts == part)
+        return self.rows(np.flatnonzero(self.parts == part))
+
+    def source(self, source: str) -> "Validation":
+        """Only the photos of one source."""
+        return self.rows(np.flatnonzero(self.sources == source))
+
+    def rows(self, rows: np.ndarray) -> "Validation":
+        """Only some photos. rows: int (M,) of indices."""
         return Validation(tuple(self.photos[i] for i in rows), self.logits[rows])
 
 
@@ -84,7 +97,14 @@ def write_validation(folder: Path, seen: Mapping[str, Dataset]) -> None:
         for part, dataset in seen.items():
             for record, row in zip(dataset.records, classifier.logits(dataset.pictures), strict=True):
                 known = [record.image_id, record.lesion_id, record.dx, part]
-                told = [record.dx_type, record.age, record.sex, record.localization, _area(record)]
+                told = [
+                    record.dx_type,
+                    record.age,
+                    record.sex,
+                    record.localization,
+                    _area(record),
+                    record.source,
+                ]
                 writer.writerow([*known, *told, *(f"{x:.4f}" for x in row)])
 
 
@@ -106,17 +126,17 @@ def _area(record: Record) -> str:
 @in_one_sentence
 def main(arguments: Sequence[str] | None) -> None:
     parser = argparse.ArgumentParser(description="Run a model on the validation photos anew.")
-    parser.add_argument("--data", type=Path, required=True, help="the data set's folder")
+    add_sources(parser)
     parser.add_argument("--model", type=Path, help="a model folder (default: SKINAPP_MODEL or model/fast)")
     options = parser.parse_args(arguments)
     folder = options.model or default_model()
     configuration = Classifier(folder).configuration
     size, resampling = configuration.input_size, configuration.resampling
-    records = read_records(options.data)
+    records = read_sources(options.data, options.scc, options.smallest)
     split = split_lesions(records)
     held = [record for record in records if split[record.lesion_id] != "train"]
     if not held:
-        raise DatasetError(f"{options.data} has too few lesions: none of them is left for tune or report.")
+        raise DatasetError("There are too few lesions: none of them is left for tune or report.")
     dataset = load_photos(held, lambda photo: to_pixels(photo, size, resampling))
     write_validation(folder, {part: dataset.part(split, part) for part in ("tune", "report")})
 

@@ -79,7 +79,7 @@ class Classifier:
         features, logits = self._output(self.configuration.map_layer, "map"), self.network.outputs[0]
         middle = self._output(fitted, "dermatoscopic") if fitted else features  # pooled, and then ignored
         self.gaussian = Gaussian.read(self.folder) if fitted else None
-        if self.gaussian and self.gaussian.whitening.shape != (middle.shape[-1],) * 2:
+        if self.gaussian and self.gaussian.whitening.shape[1:] != (middle.shape[-1],) * 2:
             raise ModelError(f"{self.folder}: {GAUSSIAN} does not belong to the layer {fitted}.")
         fed = self.network.layers[-1].input  # what the logits are a linear function of: the pooled features
         self.embeds = isinstance(fed, keras.KerasTensor) and len(fed.shape) == 2

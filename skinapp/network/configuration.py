@@ -29,7 +29,8 @@ class Configuration:
     seven classes that are equally frequent. `views` mirrored and turned copies are averaged (1, 2, 4 or 8).
     `set_thresholds` (one a class) and `operating_points` are what `skinapp.decision` needs; the sets hold the right class
     with probability `set_coverage`. `dermatoscopic_layer` is the layer whose pooled output tells dermatoscopic photos from
-    others (`skinapp.network.dermatoscopic`), empty where that was not fitted; a photo passes up to `dermatoscopic_threshold`.
+    others (`skinapp.network.dermatoscopic`), empty where that was not fitted; a photo passes up to
+    `dermatoscopic_threshold`, and its result is withheld beyond `withheld_threshold`, until somebody asks for it.
     `sha256` is by file name; a similar.npz named there is the index of training cases (`skinapp.network.case_index`). `command` and
     `versions` tell how the weights came about.
     """
@@ -51,6 +52,7 @@ class Configuration:
     operating_points: tuple[OperatingPoint, ...]
     dermatoscopic_layer: str
     dermatoscopic_threshold: float
+    withheld_threshold: float
     sha256: dict[str, str]
     versions: dict[str, str]
     command: str

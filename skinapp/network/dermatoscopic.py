@@ -1,7 +1,8 @@
-"""Is it a dermatoscopic photo at all? One Gaussian over what a middle layer says of dermatoscopic photos.
+"""Is it a dermatoscopic photo at all? A Gaussian for each source of photos, over what a middle layer says of them.
 
 The score is the Mahalanobis distance of a photo's pooled features (Lee 2018, arXiv:1807.03888; here one
-Gaussian for all classes). It tells dermatoscopic photos from everyday ones, and no more: lesions of an eighth
+Gaussian for all classes of a source) to the nearest source, in units of the distance within which that source's own
+photos lie: one Gaussian for all sources would be so wide that everyday photos pass, too. It tells dermatoscopic photos from everyday ones, and no more: lesions of an eighth
 kind, plain skin under a dermatoscope and clinical close-ups that resemble dermatoscopic photos are not
 recognised as such. How much of what passes stands in the model folder's dermatoscopic.csv, written by
 `train/dermatoscopic.py`.
@@ -17,21 +18,25 @@ FILE = "dermatoscopic.npz"  # in the model folder
 
 @dataclass(frozen=True)
 class Gaussian:
-    """mean: float32 (c,); whitening: float32 (c, c).
+    """mean: float32 (S, c); whitening: float32 (S, c, c), of S sources.
 
-    (features - mean) @ whitening has unit covariance over the photos that it was fitted to.
+    (features - mean) @ whitening has the same variance in all directions over the photos of the source.
     """
 
     mean: np.ndarray
     whitening: np.ndarray
 
     def scores(self, features: np.ndarray) -> np.ndarray:
-        """How far from typical: the root mean square of the whitened features, 1 on average where fitted.
+        """How far from typical: the root mean square of the whitened features of the nearest source.
 
         features: float (N, c), one row a photo -> float64 (N,).
         """
-        whitened = (np.asarray(features, np.float64) - self.mean) @ self.whitening.astype(np.float64)
-        return np.sqrt(np.mean(whitened**2, axis=-1))
+        features = np.asarray(features, np.float64)
+        distances = [
+            np.sqrt(np.mean(((features - mean) @ whitening.astype(np.float64)) ** 2, axis=-1))
+            for mean, whitening in zip(self.mean, self.whitening, strict=True)
+        ]
+        return np.min(distances, axis=0)
 
     @classmethod
     def read(cls, folder: Path) -> "Gaussian":

@@ -21,6 +21,7 @@ TOLERANCE = 0.02  # of a logit: processors and TensorFlow versions round differe
 DECIDING = (
     "input_size", "resampling", "classes", "views", "prior", "temperature", "tau",
     "set_coverage", "set_thresholds", "operating_points", "dermatoscopic_layer", "dermatoscopic_threshold",
+    "withheld_threshold",
 )  # fmt: skip
 
 

@@ -38,7 +38,7 @@ def add(engine: Engine) -> None:
 
         Returns:
             {label, name, probabilities: {code: float}, set: {coverage, codes}, targets: {malignant and melanoma:
-            {probability, operating_points}}, dermatoscopic: {score, threshold, passed}, checks: [{name, passed, finding,
+            {probability, operating_points}}, dermatoscopic: {score, threshold, passed, withheld}, checks: [{name, passed, finding,
             advice}], model: {name, sha256}, notice}
         """
         return _reading(engine, photo, model).as_json()

@@ -56,7 +56,7 @@ class Shown:
     @property
     def withheld(self) -> bool:
         """Whether the result waits until the user asks for it."""
-        return self.reading.dermatoscopic is False and not self.insisted
+        return self.reading.withheld and not self.insisted
 
     def headline(self, sensitivity: float) -> str:
         """What the page says first, as HTML. sensitivity: of the chosen operating point."""

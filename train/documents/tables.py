@@ -92,6 +92,55 @@ def results_table(metrics: Metrics) -> str:
     return "\n".join(lines)
 
 
+def sources(metrics: Metrics) -> str:
+    """Markdown: the figures of each source, cross-fitted, and their mean over the sources."""
+    heads = [
+        "model",
+        "source",
+        "photos (lesions)",
+        "accuracy",
+        "balanced accuracy",
+        "macro AUC",
+        "melanoma AUC",
+        "ECE (chance)",
+    ]
+    heads += ["95 % point: sensitivity", "specificity"]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for name, network in metrics.items():
+        columns: dict[str, list[float]] = {}
+        for source, kinds in network["sources"].items():
+            figures = kinds["cross_fitted"]
+            point = next(
+                p for p in figures["operating_points"] if (p["target"], p["asked"]) == ("malignant", 0.95)
+            )
+            values = {
+                "accuracy": (figures["accuracy"], figures["confidence_intervals"]["accuracy"]),
+                "balanced": (
+                    figures["balanced_accuracy"],
+                    figures["confidence_intervals"]["balanced_accuracy"],
+                ),
+                "macro": (figures["macro_auc"], figures["confidence_intervals"]["macro_auc"]),
+                "melanoma": (figures["melanoma_auc"], figures["melanoma_auc_interval"]),
+                "ece": (figures["ece"], figures["confidence_intervals"]["ece"]),
+                "sensitivity": (point["sensitivity"], point["sensitivity_interval"]),
+                "specificity": (point["specificity"], point["specificity_interval"]),
+            }
+            cells = []
+            for key, (value, interval) in values.items():
+                if value is not None:
+                    columns.setdefault(key, []).append(value)
+                chance = f" ({as_share(figures['ece_by_chance'])})" if key == "ece" else ""
+                cells.append("-" if value is None else f"{as_share(value)}{chance} {_between(interval)}")
+            lines.append(
+                f"| {name} | {source or 'the data set'} | {figures['n']} ({figures['lesions']}) | "
+                + " | ".join(cells)
+                + " |"
+            )
+        means = [as_share(sum(column) / len(column)) for column in columns.values()]
+        lines.append(f"| {name} | **mean over sources** | | " + " | ".join(means) + " |")
+    return "\n".join(lines)
+
+
 def calibration(metrics: Metrics) -> str:
     """The calibration error by what tau and temperature were fitted to, beside what chance would give a perfect network."""
     lines = [
@@ -277,9 +326,9 @@ def dermatoscopic(metrics: Metrics) -> str:
     for name, network in metrics.items():
         if not network["dermatoscopic"]:
             continue
-        lines += [f"| {name}: what | photos | pass |", "|---|---|---|"]
+        lines += [f"| {name}: what | photos | pass | withheld |", "|---|---|---|---|"]
         for row in network["dermatoscopic"]:
-            lines.append(f"| {row['what']} | {row['photos']} | {row['kept']:.1%} |")
+            lines.append(f"| {row['what']} | {row['photos']} | {row['kept']:.1%} | {row['withheld']:.1%} |")
         lines.append("")
     return "\n".join(lines).strip() or "Not measured."
 
@@ -335,19 +384,23 @@ def partitions(_: Metrics) -> str:
     """Photos and lesions of each class on each side of model/split.csv."""
     with (MODELS / "split.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
+    sources = list(dict.fromkeys(row["source"] for row in rows))
+    groups = [("all", lambda row: True)] + [(dx, lambda row, dx=dx: row["dx"] == dx) for dx in CODES]
+    groups += [(source, lambda row, source=source: row["source"] == source) for source in sources]
     lines = ["| photos (lesions) | train | tune | report |", "|---|---|---|---|"]
-    for dx in ("all", *CODES):
+    for name, belongs in groups:
         cells = []
         for part in ("train", "tune", "report"):
-            own = [row["lesion_id"] for row in rows if row["part"] == part and dx in ("all", row["dx"])]
+            own = [row["lesion_id"] for row in rows if row["part"] == part and belongs(row)]
             cells.append(f"{len(own):,} ({len(set(own)):,})")
-        lines.append(f"| {dx} | {' | '.join(cells)} |")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 TABLES: dict[str, Callable[[Metrics], str]] = {
     "partitions": partitions,
     "results": results_table,
+    "sources": sources,
     "calibration": calibration,
     "sets": sets,
     "operating points": operating_points,

@@ -6,6 +6,9 @@ rare classes and costs calibration. Admitted is a tau whose calibration error st
 perfectly calibrated network with the same confidences 95 times in 100; chosen is the smallest admitted one whose balanced
 accuracy comes close to the best, since the best itself is often best by chance and lies at the edge of calibration.
 
+Where the lesions come from several sources, each source weighs alike in everything: a network that serves one clinic's photos at
+the cost of another's is not better.
+
 The sets and operating points are quantiles of scores of the photos they are fitted to, one place further out than the sample's
 own quantile, as split-conformal prediction has it (Vovk 2005; Angelopoulos & Bates 2021, arXiv:2107.07511).
 """
@@ -16,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from sklearn.metrics import balanced_accuracy_score, log_loss
+from sklearn.metrics import log_loss
 
 from skinapp.decision import (
     CAUTION,
@@ -59,14 +62,32 @@ class Answers:
     flags: np.ndarray
 
 
-def calibrate(labels: np.ndarray, logits: np.ndarray, prior: np.ndarray) -> Calibration:
-    """labels: int (N,), logits: float (N, 7), prior: float (7,) that the logits presume -> Calibration."""
-    candidates = [Calibration(fit_temperature(labels, logits, tau, prior), float(tau)) for tau in TAUS]
+def alike(sources: np.ndarray) -> np.ndarray:
+    """Weights with which each source counts as much as every other. sources: str (N,) -> float (N,), sum N."""
+    names, which, counts = np.unique(sources, return_inverse=True, return_counts=True)
+    return len(sources) / (len(names) * counts[which]) if len(names) else np.ones(0)
+
+
+def calibrate(
+    labels: np.ndarray, logits: np.ndarray, prior: np.ndarray, sources: np.ndarray | None = None
+) -> Calibration:
+    """labels: int (N,), logits: float (N, 7), prior: float (7,) that the logits presume, sources: str (N,) -> Calibration.
+
+    Calibration error and balanced accuracy are means over the sources.
+    """
+    sources = np.full(len(labels), "") if sources is None else sources
+    weights = alike(sources)
+    candidates = [
+        Calibration(fit_temperature(labels, logits, tau, prior, weights), float(tau)) for tau in TAUS
+    ]
     excess, accuracy = {}, {}
     for candidate in candidates:
         shown = probabilities(logits, candidate.temperature, candidate.tau, prior)
-        excess[candidate] = expected_calibration_error(labels, shown) - error_by_chance(shown)
-        accuracy[candidate] = float(balanced_accuracy_score(labels, shown.argmax(1)))
+        own = [(labels[sources == name], shown[sources == name]) for name in np.unique(sources)]
+        excess[candidate] = float(
+            np.mean([expected_calibration_error(y, p) - error_by_chance(p) for y, p in own])
+        )
+        accuracy[candidate] = float(np.mean([_balanced(y, p) for y, p in own]))
     admitted = [candidate for candidate in candidates if excess[candidate] <= 0]
     if not admitted:
         return min(candidates, key=excess.__getitem__)
@@ -74,12 +95,19 @@ def calibrate(labels: np.ndarray, logits: np.ndarray, prior: np.ndarray) -> Cali
     return next(candidate for candidate in admitted if accuracy[candidate] >= best - CLOSE)
 
 
-def fit_temperature(labels: np.ndarray, logits: np.ndarray, tau: float, prior: np.ndarray) -> float:
-    """The temperature with the least log loss at a given tau."""
+def _balanced(labels: np.ndarray, shown: np.ndarray) -> float:
+    """The mean recall of the classes that occur."""
+    return float(np.mean([(shown.argmax(1)[labels == index] == index).mean() for index in np.unique(labels)]))
+
+
+def fit_temperature(
+    labels: np.ndarray, logits: np.ndarray, tau: float, prior: np.ndarray, weights: np.ndarray | None = None
+) -> float:
+    """The temperature with the least log loss at a given tau. weights: float (N,), of the photos."""
 
     def loss(log_temperature: float) -> float:
         shown = probabilities(logits, float(np.exp(log_temperature)), tau, prior)
-        return float(log_loss(labels, shown, labels=range(len(CODES))))
+        return float(log_loss(labels, shown, labels=range(len(CODES)), sample_weight=weights))
 
     return round(float(np.exp(minimize_scalar(loss, bounds=(-2.0, 2.0), method="bounded").x)), 4)
 
@@ -98,39 +126,56 @@ def error_by_chance(shown: np.ndarray, quantile: float = 0.95, seed: int = 0) ->
     return float(np.quantile(errors, quantile))
 
 
-def fit_sets(labels: np.ndarray, shown: np.ndarray, coverage: float = COVERAGE) -> tuple[float, ...]:
-    """The threshold of each class for `decision.conformal_set`. labels: int (N,), shown: float (N, 7) -> 7 floats.
+def fit_sets(
+    labels: np.ndarray, shown: np.ndarray, coverage: float = COVERAGE, sources: np.ndarray | None = None
+) -> tuple[float, ...]:
+    """The threshold of each class for `decision.conformal_set`. labels: int (N,), shown: float (N, 7), sources: str (N,) -> 7
+    floats.
 
     Class by class, so that a rare class is covered as often as a common one; a class with too few photos for a quantile
     of its own (fewer than 9 for 90 %) gets that of all photos.
     """
     scores = mass_above(shown)[np.arange(len(labels)), labels]
-    overall = _conformal_quantile(scores, coverage)
-    own = [_conformal_quantile(scores[labels == index], coverage) for index in range(len(CODES))]
+    sources = np.full(len(labels), "") if sources is None else sources
+    overall = _conformal_quantile(scores, coverage, alike(sources))
+    own = [
+        _conformal_quantile(scores[labels == index], coverage, alike(sources[labels == index]))
+        for index in range(len(CODES))
+    ]
     fallback = 1.0 if overall is None else overall
     # Rounded up: rounded down, a set would leave out the very photo that its threshold was taken from.
     return tuple(float(np.ceil((fallback if value is None else value) * 1e4) / 1e4) for value in own)
 
 
 def fit_operating_points(
-    labels: np.ndarray, shown: np.ndarray, sensitivities: Sequence[float] = SENSITIVITIES
+    labels: np.ndarray,
+    shown: np.ndarray,
+    sensitivities: Sequence[float] = SENSITIVITIES,
+    sources: np.ndarray | None = None,
 ) -> tuple[OperatingPoint, ...]:
     """For each target and sensitivity, the highest threshold that reaches it. Arguments as for `fit_sets`."""
     points = []
+    sources = np.full(len(labels), "") if sources is None else sources
     for target, codes in TARGETS.items():
         positive = np.isin(labels, [CODES.index(code) for code in codes])
         for sensitivity in sensitivities:
-            furthest = _conformal_quantile(-target_probability(shown, target)[positive], sensitivity)
+            furthest = _conformal_quantile(
+                -target_probability(shown, target)[positive], sensitivity, alike(sources[positive])
+            )
             # Too few lesions for this sensitivity: every one that the photos show is flagged, and nothing is promised.
             threshold = 0.0 if furthest is None else np.floor(-furthest * 1e5) / 1e5
             points.append(OperatingPoint(target, sensitivity, float(threshold)))
     return tuple(points)
 
 
-def _conformal_quantile(scores: np.ndarray, level: float) -> float | None:
-    """What a new score stays within with probability `level` at least; None where there are too few scores to say."""
-    rank = int(np.ceil((len(scores) + 1) * level - 1e-9))
-    return float(np.sort(scores)[rank - 1]) if rank <= len(scores) else None
+def _conformal_quantile(scores: np.ndarray, level: float, weights: np.ndarray) -> float | None:
+    """What a new score stays within with probability `level` at least; None where there are too few scores to say.
+
+    weights: float (N,), sum N; the new score counts as one of weight 1.
+    """
+    order = np.argsort(scores, kind="stable")
+    within = np.cumsum(weights[order]) >= (len(scores) + 1) * level - 1e-9
+    return float(scores[order][within.argmax()]) if within.any() else None
 
 
 def calibrate_model(folder: Path) -> None:
@@ -141,14 +186,15 @@ def calibrate_model(folder: Path) -> None:
 
 def fit_configuration(configuration: Configuration, validation: Validation) -> Configuration:
     """The configuration with everything above fitted to these photos."""
-    fitted = calibrate(validation.labels, validation.logits, np.array(configuration.prior))
+    sources = validation.sources
+    fitted = calibrate(validation.labels, validation.logits, np.array(configuration.prior), sources)
     calibrated = replace(configuration, temperature=fitted.temperature, tau=fitted.tau)
     shown = calibrated.probabilities(validation.logits)
     return replace(
         calibrated,
         set_coverage=COVERAGE,
-        set_thresholds=fit_sets(validation.labels, shown),
-        operating_points=fit_operating_points(validation.labels, shown),
+        set_thresholds=fit_sets(validation.labels, shown, sources=sources),
+        operating_points=fit_operating_points(validation.labels, shown, sources=sources),
     )
 
 
@@ -172,7 +218,7 @@ def at_tau(configuration: Configuration, validation: Validation) -> dict[str, Co
     prior, found = np.array(configuration.prior), {}
     for part in HALVES:
         half = validation.part(part)
-        temperature = fit_temperature(half.labels, half.logits, configuration.tau, prior)
+        temperature = fit_temperature(half.labels, half.logits, configuration.tau, prior, alike(half.sources))
         found[part] = replace(configuration, temperature=temperature)
     return found
 

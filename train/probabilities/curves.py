@@ -120,7 +120,8 @@ def operating_curves(
     stops = {}
     for part, configuration in fitted.items():
         half = validation.part(part)
-        points = fit_operating_points(half.labels, configuration.probabilities(half.logits), ASKED)
+        shown = configuration.probabilities(half.logits)
+        points = fit_operating_points(half.labels, shown, ASKED, half.sources)
         stops[part] = replace(configuration, operating_points=points)
     flags, shipped = cross_fitted(stops, validation).flags, stops["tune"].operating_points
     measured = measure_points(validation.labels, flags, validation.lesion_ids, shipped, True)
