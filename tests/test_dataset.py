@@ -3,6 +3,7 @@
 import csv
 import random
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +14,19 @@ from skinapp.lesions import CODES
 from skinapp.photo.preprocess import to_pixels
 from tests.drawings import read_split, write_dataset, write_labels
 from train.dataset import (
+    FIRST_SOURCE,
     PARTS,
+    SHOWN_IDS,
     VALIDATION_SHARE,
     Dataset,
     DatasetError,
     Record,
     load_dataset,
     load_labelled,
+    load_photos,
     main,
     read_records,
+    read_sources,
     split_lesions,
     write_split,
 )
@@ -178,7 +183,23 @@ def test_all_culprits_are_named(tmp_path: Path) -> None:
         (tmp_path / "images" / f"{row['image_id']}.png").unlink()
     with pytest.raises(DatasetError, match=f"{len(rows)} labels without an image") as fault:
         load(tmp_path)
-    assert all(row["image_id"] in str(fault.value) for row in rows)
+    said = str(fault.value)
+    assert (
+        sum(row["image_id"] in said for row in rows) == SHOWN_IDS
+        and f"and {len(rows) - SHOWN_IDS} more" in said
+    )
+    listed = Path(said.rsplit("listed in ", 1)[1].rstrip("."))
+    assert all(row["image_id"] in listed.read_text(encoding="utf-8") for row in rows)
+    listed.unlink()
+
+
+def test_photos_that_are_too_small_are_one_kind_of_fault(tmp_path: Path) -> None:
+    rows = write_dataset(tmp_path, 1, "own", size=(70, 90))
+    with pytest.raises(DatasetError, match=f"{len(rows)} unreadable images") as fault:
+        load(tmp_path)
+    assert len(str(fault.value)) < 600
+    records = read_sources([tmp_path], smallest=64)
+    assert len(load_photos(records, small).records) == len(rows)
 
 
 @pytest.mark.parametrize("lesions", [1, 2, 3, 4, 8, 9, 12, 13])
@@ -290,6 +311,84 @@ def test_more_lesions_of_one_class_leave_the_others_where_they_are() -> None:
     assert all(after[lesion] == part for lesion, part in before.items() if not lesion.startswith("mel"))
 
 
+def of_sources(mix: dict[str, int], *names: str) -> list[Record]:
+    """The same mix from each source, its lesions under names of their own."""
+    return [
+        replace(
+            record, source=name, lesion_id=f"{name}-{record.lesion_id}", image_id=f"{name}-{record.image_id}"
+        )
+        for name in names
+        for record in records(mix)
+    ]
+
+
+def test_first_source_is_split_as_if_it_were_alone() -> None:
+    several = of_sources(MIX, "other", FIRST_SOURCE, "third")
+    alone = [record for record in several if record.source == FIRST_SOURCE]
+    split = split_lesions(several)
+    assert {record.lesion_id: split[record.lesion_id] for record in alone} == split_lesions(alone)
+    others = Counter(split[record.lesion_id] for record in several if record.source != FIRST_SOURCE)
+    assert 0.8 < others["train"] / others.total() < 0.86
+
+
+def test_a_source_more_or_less_leaves_most_lesions_where_they_are() -> None:
+    all_three = split_lesions(of_sources(MIX, FIRST_SOURCE, "second", "third"))
+    two = split_lesions(of_sources(MIX, FIRST_SOURCE, "second"))
+    moved = sum(all_three[lesion] != part for lesion, part in two.items())
+    assert moved < 0.08 * len(two)
+
+
+def sources(folder: Path) -> list[Path]:
+    """Two data sets of the same photos under the same ids, those of the second one larger."""
+    for name, size in (("one", (100, 100)), ("two", (120, 120))):
+        write_dataset(folder / name, 2, "own", size=size)
+    return [folder / "one", folder / "two"]
+
+
+def test_a_photo_in_two_sources_counts_once_by_its_larger_copy(tmp_path: Path) -> None:
+    folders = sources(tmp_path)
+    found = read_sources(folders, duplicates=tmp_path / "none")
+    assert len({record.image_id for record in found}) == len(found) == len(read_records(folders[0]))
+    assert {record.source for record in found} == {"two"}
+
+
+def test_sources_of_one_name_are_refused(tmp_path: Path) -> None:
+    folders = [tmp_path / "a" / "same", tmp_path / "b" / "same"]
+    for folder in folders:
+        write_dataset(folder, 1, "own")
+    with pytest.raises(DatasetError, match="same name"):
+        read_sources(folders)
+
+
+def test_duplicates_become_one_lesion_and_contradictions_go(tmp_path: Path) -> None:
+    rows = write_dataset(tmp_path / "own", 2, "own")
+    nevi = [row for row in rows if row["dx"] == "nv"]
+    one = nevi[0]
+    other = next(row for row in nevi if row["lesion_id"] != one["lesion_id"])
+    melanoma, keratosis = (next(row for row in rows if row["dx"] == dx) for dx in ("mel", "bkl"))
+    pairs = [(one, other), (melanoma, keratosis)]
+    with (tmp_path / "pairs.csv").open("w") as file:
+        file.write("image_id,same_as\n" + "".join(f"{a['image_id']},{b['image_id']}\n" for a, b in pairs))
+    found = {r.image_id: r for r in read_sources([tmp_path / "own"], duplicates=tmp_path / "pairs.csv")}
+    assert found[one["image_id"]].lesion_id == found[other["image_id"]].lesion_id
+    assert rows and {melanoma["image_id"], keratosis["image_id"]} == {row["image_id"] for row in rows} - set(
+        found
+    )
+
+
+def test_what_is_done_with_scc_is_a_choice(tmp_path: Path) -> None:
+    rows = write_dataset(tmp_path / "own", 2, "own")
+    write_labels(
+        tmp_path / "own" / "metadata.csv",
+        [row | {"dx": "scc" if row["dx"] == "akiec" else row["dx"]} for row in rows],
+    )
+    left = read_sources([tmp_path / "own"], scc="leave-out")
+    counted = read_sources([tmp_path / "own"], scc="akiec")
+    assert "akiec" not in {record.dx for record in left} and len(counted) == len(rows)
+    with pytest.raises(DatasetError, match="unknown dx"):
+        read_records(tmp_path / "own")
+
+
 def test_split_file_gives_the_split_back(tmp_path: Path) -> None:
     chosen = records(MIX)
     write_split(tmp_path / "split.csv", chosen, split_lesions(chosen))
@@ -302,11 +401,16 @@ def test_committed_split_has_whole_lesions_of_every_class_in_every_part() -> Non
     split = read_split(ROOT / "model" / "split.csv")
     assert len({row["image_id"] for row in rows}) == len(rows)
     dx_of = {row["lesion_id"]: row["dx"] for row in rows}
-    lesions = Counter(dx_of.values())
-    counts = Counter((dx_of[lesion], part) for lesion, part in split.items())
-    for dx in CODES:
-        held = round(lesions[dx] * VALIDATION_SHARE)
-        assert [counts[dx, part] for part in PARTS] == [lesions[dx] - held, held - held // 2, held // 2]
+    assert all(
+        dx_of[row["lesion_id"]] == row["dx"] and split[row["lesion_id"]] == row["part"] for row in rows
+    )
+    first = {row["lesion_id"] for row in rows if row["source"] == FIRST_SOURCE}
+    for group in (first, dx_of.keys() - first):  # drawn one after the other
+        lesions = Counter(dx_of[lesion] for lesion in group)
+        counts = Counter((dx_of[lesion], split[lesion]) for lesion in group)
+        for dx in CODES:
+            held = round(lesions[dx] * VALIDATION_SHARE)
+            assert [counts[dx, part] for part in PARTS] == [lesions[dx] - held, held - held // 2, held // 2]
 
 
 @pytest.mark.skipif(not HAM10000.is_dir(), reason="HAM10000 is not beside the repository")
@@ -314,7 +418,8 @@ def test_committed_split_is_what_the_code_makes_of_ham10000() -> None:
     with (HAM10000 / "HAM10000_metadata.csv").open(newline="") as file:
         chosen = [Record(r["image_id"], r["lesion_id"], r["dx"], Path("none")) for r in csv.DictReader(file)]
     with (ROOT / "model" / "split.csv").open(newline="") as file:
-        committed = {row["image_id"]: row["part"] for row in csv.DictReader(file)}
+        rows = [row for row in csv.DictReader(file) if row["source"] == FIRST_SOURCE]
+    committed = {row["image_id"]: row["part"] for row in rows}
     split = split_lesions(chosen)
     assert committed == {record.image_id: split[record.lesion_id] for record in chosen}
 

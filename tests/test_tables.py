@@ -64,6 +64,18 @@ def network(seed: int) -> dict:
         "calibration": {
             "temperature": 1.2345, "tau": 0.35, "ece_before": 0.0987, "ece_after": 0.0321, "ece_by_chance": 0.04,
         },
+        "sources": {
+            source: {
+                "cross_fitted": evaluation
+                | {
+                    "ece_by_chance": 0.05,
+                    "melanoma_auc": area,
+                    "melanoma_auc_interval": None if area is None else (0.8, 0.95),
+                    "operating_points": points["cross_fitted"],
+                }
+            }
+            for source, area in (("ham10000", 0.912), ("elsewhere", None))
+        },
         "sets": {"promised": 0.9} | sets,
         "operating_points": points,
         "groups": [asdict(group) for group in by_group(photos, labels, shown)],
@@ -241,12 +253,25 @@ def test_maps_are_those_of_report_lesions(metrics: Metrics) -> None:
 
 def test_partitions_are_those_of_the_split(metrics: Metrics) -> None:
     table = rows(TABLES["partitions"](metrics))
-    assert table[1] == ["all", "8,349 (6,227)", "826 (622)", "840 (621)"]
+    assert ["ham10000", "8,349 (6,227)", "826 (622)", "840 (621)"] in table
+    assert table[1][0] == "all" and [row[0] for row in table[2:9]] == list(CODES)
+    of_sources = table[9:]
+    table = table[:9]
+    for column in range(1, 4):
+        assert sum(int(row[column].split(" ")[0].replace(",", "")) for row in of_sources) == int(
+            table[1][column].split(" ")[0].replace(",", "")
+        )
     columns = [
         [int(cell.split(" ")[0].replace(",", "")) for cell in column]
         for column in list(zip(*table[1:], strict=True))[1:]
     ]
     assert all(sum(of_classes) == everything for everything, *of_classes in columns)
+
+
+def test_each_source_has_a_line_and_their_mean_the_last(metrics: Metrics) -> None:
+    table = rows(TABLES["sources"]({"fast": metrics["fast"]}))
+    assert [row[1] for row in table[1:]] == ["ham10000", "elsewhere", "**mean over sources**"]
+    assert table[1][6] == ".912 [.800, .950]" and table[2][6] == "-" and table[3][6] == ".912"
 
 
 def test_margins_stand_under_the_map_that_ships(metrics: Metrics) -> None:
@@ -267,7 +292,7 @@ def test_margins_stand_under_the_map_that_ships(metrics: Metrics) -> None:
 
 def test_what_passes_as_dermatoscopic(metrics: Metrics) -> None:
     table = rows(TABLES["dermatoscopic"]({"fast": metrics["fast"]}))
-    assert table[1:] == [["report lesions", "840", "98.1%"], ["noise", "3", "0.0%"]]
+    assert table[1:] == [["report lesions", "840", "98.1%", "0.1%"], ["noise", "3", "0.0%", "100.0%"]]
 
 
 @pytest.mark.parametrize("name", ["corruptions", "maps", "margins", "dermatoscopic"])

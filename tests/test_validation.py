@@ -12,7 +12,7 @@ from skinapp.lesions import CODES
 from skinapp.network.classifier import Classifier
 from skinapp.photo.preprocess import to_pixels
 from tests.drawings import write_dataset
-from train.dataset import Dataset, load_dataset, read_records, split_lesions
+from train.dataset import Dataset, load_dataset, load_photos, read_records, read_sources, split_lesions
 from train.validation import FILE, Photo, Validation, main, mask_file, read_validation, write_validation
 
 
@@ -68,7 +68,7 @@ def test_columns_are_the_photo_s_facts_and_the_classes(folder: Path, seen: dict[
     write_validation(folder, seen)
     heading = (folder / FILE).read_text(encoding="utf-8").splitlines()[0]
     assert heading.split(",")[:4] == ["image_id", "lesion_id", "dx", "part"]
-    assert heading.split(",")[-8:] == ["area", *CODES]
+    assert heading.split(",")[-9:] == ["area", "source", *CODES]
 
 
 def test_facts_may_be_missing_or_hold_commas_and_umlauts(folder: Path, seen: dict[str, Dataset]) -> None:
@@ -115,7 +115,7 @@ def test_a_folder_without_validation_photos_is_an_error(tmp_path: Path) -> None:
 
 
 def test_command_writes_what_training_writes(folder: Path, dataset_folder: Path) -> None:
-    dataset = load_dataset(dataset_folder, to_network)
+    dataset = load_photos(read_sources([dataset_folder]), to_network)
     split = split_lesions(dataset.records)
     write_validation(folder, {part: dataset.part(split, part) for part in ("tune", "report")})
     before = (folder / FILE).read_bytes()
@@ -135,7 +135,7 @@ def test_command_opens_no_photo_of_train_lesions(
         spoilt = next(record for record in everything if split[record.lesion_id] == part)
         spoilt.path.write_bytes(b"no photo")
         assert main(["--data", str(data), "--model", str(folder)]) == status
-    assert f"1 unreadable images: {spoilt.image_id}" in capsys.readouterr().err
+    assert f"): {spoilt.image_id}" in capsys.readouterr().err
 
 
 def test_command_says_in_one_sentence_what_is_wrong(

@@ -110,9 +110,8 @@ def sources(metrics: Metrics) -> str:
         columns: dict[str, list[float]] = {}
         for source, kinds in network["sources"].items():
             figures = kinds["cross_fitted"]
-            point = next(
-                p for p in figures["operating_points"] if (p["target"], p["asked"]) == ("malignant", 0.95)
-            )
+            malignant = [p for p in figures["operating_points"] if p["target"] == "malignant"]
+            point = min(malignant, key=lambda p: abs(p["asked"] - 0.95))
             values = {
                 "accuracy": (figures["accuracy"], figures["confidence_intervals"]["accuracy"]),
                 "balanced": (
@@ -137,7 +136,7 @@ def sources(metrics: Metrics) -> str:
                 + " |"
             )
         means = [as_share(sum(column) / len(column)) for column in columns.values()]
-        lines.append(f"| {name} | **mean over sources** | | " + " | ".join(means) + " |")
+        lines.append(f"| {name} | **mean over sources** | - | " + " | ".join(means) + " |")
     return "\n".join(lines)
 
 
