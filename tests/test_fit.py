@@ -26,7 +26,7 @@ from train.fit import CHECKPOINT, main, parser, settings_from, train, uncalibrat
 from train.network.architectures import CnnSettings, EfficientNetLiteSettings
 from train.network.augment import Augmentation, degraded
 from train.network.export import write_model
-from train.network.trainer import Epoch, Settings, Trainer, at_size
+from train.network.trainer import Epoch, Settings, Trainer, at_size, reduced
 from train.probabilities import calibrate
 from train.validation import read_validation
 
@@ -97,8 +97,57 @@ def test_averaged_network_follows_the_trained_one_slowly(parts: tuple[Dataset, D
 def test_batches_are_network_inputs_and_soft_labels(parts: tuple[Dataset, Dataset]) -> None:
     batches = list(Trainer(SETTINGS, *parts).batches(0))
     assert len(batches) == len(parts[0].records) // 8
-    for images, labels in batches:
-        assert images.shape == (8, 32, 32, 3) and labels.shape == (8, 7)
+    for images, labels, sources in batches:
+        assert images.shape == (8, 32, 32, 3) and labels.shape == (8, 7) and not np.any(sources)
+
+
+def of_two_sources(training: Dataset) -> Dataset:
+    """Nevi and melanomas of a second source beside all classes of the first, and one lesion of it with many photos."""
+    second = [
+        replace(r, source="second", lesion_id=f"second-{r.lesion_id}")
+        for r in training.records
+        if r.dx in ("nv", "mel")
+    ]
+    many = next(r for r in second if r.dx == "nv")
+    records = (*training.records, *second, *[replace(many, image_id=f"again-{i}") for i in range(20)])
+    return Dataset(records, training.pictures[np.arange(len(records)) % len(training.pictures)])
+
+
+def test_each_source_is_drawn_and_corrected_for_its_own_classes(parts: tuple[Dataset, Dataset]) -> None:
+    training = of_two_sources(parts[0])
+    trainer = Trainer(replace(SETTINGS, floor=0.0), training, parts[1])
+    lacking = [code not in ("nv", "mel") for code in CODES]
+    assert trainer.sources == ("", "second") and not trainer.drawn[1][lacking].any()
+    np.testing.assert_allclose(trainer.drawn.sum(1), 1)
+    images, labels, sources = next(iter(trainer.batches(0)))
+    labels = np.asarray(labels)
+    assert not labels[np.asarray(sources) == 1][:, lacking].any()  # neither by smoothing nor by mixing
+    logits = np.asarray(trainer.network(images, training=True))
+    shifted = np.exp(logits) * trainer.drawn[np.asarray(sources)]
+    shown = shifted / shifted.sum(1, keepdims=True)
+    expected = -np.mean(np.sum(np.where(labels > 0, labels * np.log(np.maximum(shown, 1e-30)), 0), axis=1))
+    trainer_loss = float(trainer._loss_and_gradients(images, tf.constant(labels), sources)[0])
+    assert trainer_loss == pytest.approx(expected, rel=0.2) and np.isfinite(
+        trainer_loss
+    )  # dropout draws other units
+
+
+def test_a_lesion_of_many_photos_weighs_like_one_of_two(parts: tuple[Dataset, Dataset]) -> None:
+    training = of_two_sources(parts[0])
+    trainer = Trainer(SETTINGS, training, parts[1])
+    chosen = [training.records[i] for epoch in range(4) for i in trainer._order(epoch).ravel()]
+    nevi = Counter(r.lesion_id for r in chosen if r.source == "second" and r.dx == "nv")
+    assert max(nevi.values()) <= 3 * min(nevi.values())
+
+
+def test_photos_are_reduced_and_compressed_where_they_are_sharp(parts: tuple[Dataset, Dataset]) -> None:
+    reducible, pictures = reduced(parts[0])
+    assert reducible.all() and pictures.shape == parts[0].pictures.shape
+
+    assert np.asarray(pictures).dtype == np.uint8
+    assert np.abs(np.asarray(pictures).astype(float).mean() - parts[0].pictures.mean()) < 3
+    small = Dataset(tuple(replace(r, path=Path("none")) for r in parts[0].records), parts[0].pictures)
+    assert not reduced(small)[0].any()
 
 
 def test_pictures_depend_on_seed_epoch_and_step_alone(parts: tuple[Dataset, Dataset]) -> None:
@@ -173,7 +222,7 @@ def test_finished_network_presumes_the_training_lesions_class_mix(parts: tuple[D
     trainer.averaged.set_weights([weight * 0 for weight in trainer.best])  # it must go back to the best
     shifted = trainer.finished_network()(parts[1].pictures.astype(np.float32), training=False)
     prior = np.bincount(training.labels, minlength=7) / len(training.labels)
-    np.testing.assert_allclose(shifted - plain, np.tile(np.log(prior * 7), (len(plain), 1)), atol=1e-4)
+    np.testing.assert_allclose(shifted - plain, np.tile(np.log(prior), (len(plain), 1)), atol=1e-4)
 
 
 def past(*losses: float) -> list[Epoch]:
@@ -250,9 +299,8 @@ def test_run_starts_from_a_model_s_weights_with_its_head_shifted_back(
             for variable, expected in zip(found.weights, model.network.weights, strict=True):
                 if variable.path != "logits/bias":
                     np.testing.assert_array_equal(variable, expected)
-        # Softmax of the trained logits presumes the mix that training draws, softmax of the model's that of the lesions.
-        drawn = counts**sampling / np.sum(counts**sampling)
-        shift = np.log(counts / counts.sum()) - np.log(drawn)
+        # Softmax of the trained logits presumes equally frequent classes, softmax of the model's the mix of the lesions.
+        shift = np.log(counts / counts.sum())
         np.testing.assert_allclose(trainer.logits(parts[1]), plain - shift, atol=1e-4)
         finished = trainer.finished_network()(parts[1].pictures.astype(np.float32), training=False)
         np.testing.assert_allclose(finished, plain, atol=1e-4)
