@@ -54,7 +54,7 @@ def test_only_the_promised_endpoints_are_offered(client: Client) -> None:
 def test_classify_gives_what_reading_gives(client: Client, photo: Path) -> None:
     answer = client.predict(handle_file(photo), api_name="/classify")
     assert set(answer) == {
-        "label", "name", "probabilities", "set", "targets", "dermatoscopic", "checks", "model", "notice",
+        "headline", "label", "name", "probabilities", "set", "targets", "dermatoscopic", "checks", "model", "notice",
     }  # fmt: skip
     assert list(answer["probabilities"]) == list(CODES)
     assert sum(answer["probabilities"].values()) == pytest.approx(1)

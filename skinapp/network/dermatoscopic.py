@@ -1,11 +1,12 @@
 """Is it a dermatoscopic photo at all? A Gaussian for each source of photos, over what a middle layer says of them.
 
-The score is the Mahalanobis distance of a photo's pooled features (Lee 2018, arXiv:1807.03888; here one
-Gaussian for all classes of a source) to the nearest source, in units of the distance within which that source's own
-photos lie: one Gaussian for all sources would be so wide that everyday photos pass, too. It tells dermatoscopic photos from everyday ones, and no more: lesions of an eighth
-kind, plain skin under a dermatoscope and clinical close-ups that resemble dermatoscopic photos are not
-recognised as such. How much of what passes stands in the model folder's dermatoscopic.csv, written by
-`train/dermatoscopic.py`.
+The score is the Mahalanobis distance of a photo's pooled features (Lee 2018, arXiv:1807.03888; here one Gaussian for all
+classes of a source) to the nearest source, in units of the distance within which that source's own photos lie. One Gaussian
+for all sources would be so wide that everyday photos pass, too.
+
+It tells dermatoscopic photos from everyday ones, and no more: lesions of an eighth kind, plain skin under a dermatoscope and
+clinical close-ups that resemble dermatoscopic photos are not recognised as such. How much of what passes stands in the model
+folder's dermatoscopic.csv, written by `train/dermatoscopic.py`.
 """
 
 from dataclasses import dataclass

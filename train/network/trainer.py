@@ -286,7 +286,8 @@ class Trainer:
             chosen_pictures = tf.ensure_shape(tf.gather(pictures, chosen), [None, *pictures.shape[1:]])
             if self.reducible.any():
                 coarse = (
-                    tf.random.stateless_uniform([tf.shape(chosen)[0]], seed + [7, 0]) < self.settings.reduced
+                    tf.random.stateless_uniform([tf.shape(chosen)[0]], seed + tf.constant([7, 0]))
+                    < self.settings.reduced
                 )
                 coarse = tf.logical_and(coarse, tf.gather(reducible, chosen))[:, None, None, None]
                 instead = tf.gather(reduced, tf.gather(where_reduced, chosen))
