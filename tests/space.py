@@ -270,8 +270,33 @@ def install(folder: Path, environment: Path, front: dict[str, Any]) -> Iterator[
         raise Unfit("The packages are larger than a Space's disk.")
 
 
-def start(folder: Path, environment: Path, front: dict[str, Any]) -> Iterator[Row]:
-    """Start the app with a Space's variables, cores and memory, and ask it for answers. Raises Unfit."""
+@contextmanager
+def device_service() -> Iterator[tuple[dict[str, str], list[str]]]:
+    """A stand-in of what lends GPUs to a ZeroGPU Space. Gives the variables of such a Space, and the paths that it is asked for."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(self.path)
+            self.send_response(200 if self.path == "/startup-report" else 404)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        yield (
+            {"SPACES_ZERO_GPU": "true", "SPACES_ZERO_DEVICE_API_URL": address, "NO_PROXY": "127.0.0.1"},
+            asked,
+        )
+        server.shutdown()
+
+
+def start(folder: Path, environment: Path, front: dict[str, Any], variables: dict[str, str]) -> Iterator[Row]:
+    """Start the app with a Space's variables and those given, its cores and memory, and ask it for answers. Raises Unfit."""
     port, limit = free_port(), seconds(front)
     address = f"http://127.0.0.1:{port}"
     cores = ",".join(map(str, sorted(os.sched_getaffinity(0))[:CORES]))
@@ -282,7 +307,9 @@ def start(folder: Path, environment: Path, front: dict[str, Any]) -> Iterator[Ro
         process = subprocess.Popen(
             [*confined, environment / "bin" / "python", front["app_file"]],
             cwd=folder,
-            env=ENVIRONMENT | {"GRADIO_SERVER_PORT": str(port), "HOME": home, "PATH": os.environ["PATH"]},
+            env=ENVIRONMENT
+            | variables
+            | {"GRADIO_SERVER_PORT": str(port), "HOME": home, "PATH": os.environ["PATH"]},
             stdout=log,
             stderr=subprocess.STDOUT,
         )
@@ -343,7 +370,15 @@ def check() -> Iterator[Row]:
         publish(folder)
         yield from check_files(folder)
         yield from install(folder, environment, front)
-        yield from start(folder, environment, front)
+        yield from start(folder, environment, front, {})
+        with device_service() as (variables, asked):
+            yield from (
+                (f"ZeroGPU: {what}", *rest) for what, *rest in start(folder, environment, front, variables)
+            )
+            if asked != ["/startup-report"]:
+                raise Unfit(
+                    f"ZeroGPU would end the app, or lend it a GPU: its service was asked for {asked}."
+                )
 
 
 def main() -> int:

@@ -9,6 +9,7 @@ from gradio.routes import App as GradioApp
 from starlette.routing import Mount
 
 from skinapp.page import about, api, lesion, many, performance
+from skinapp.page.fence import zero_gpu
 from skinapp.page.fence.events import Events
 from skinapp.page.fence.guard import Guard
 from skinapp.page.fence.memory import empty_folder, forget_old_sessions
@@ -72,5 +73,6 @@ def launch(page: gr.Blocks, engine: Engine, settings: Settings, uploads: Path) -
     ledger = Ledger(uploads)
     forget_old_sessions(page)
     empty_folder(page, ledger)
+    zero_gpu.report()
     guarded = Guard(app, ledger, Events(page), settings.on_space)
     server.serve(guarded, settings, ledger, engine.load, gradio.stop_event.set)

@@ -7,6 +7,8 @@
 - `memory`: sessions are kept until an hour after their tab was closed (https://github.com/gradio-app/gradio/pull/7829), those
   of programs without a tab for as long as the process runs; `delete_cache` leaves half-sent files
   (https://github.com/gradio-app/gradio/issues/8098 asks for more control over it).
+- `zero_gpu`: the package `spaces` reports to the hub only from Gradio's `launch`, which does not start our page. Gradio is to
+  take that over: https://github.com/gradio-app/gradio/pull/13316.
 - Below: Gradio asks Matplotlib for its backend at every event, and fails where a thread of ours has pyplot half imported. Where
   the backend is named, nobody looks for it in pyplot. We found no issue about it.
 """
