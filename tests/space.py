@@ -1,6 +1,6 @@
 """Builds and starts here what a Hugging Face Space would, and prints what it needs: `make space`. No hub is reached.
 
-The README's two commands publish to a stand-in of the hub on this machine; what arrives there is installed by the commands of
+The two commands of docs/hosting.md publish to a stand-in of the hub on this machine; what arrives there is installed by the commands of
 the hub's build logs (image python:3.x, as of July 2026) and started with the limits of a Space's CPU hardware. Needs Linux and
 the Python of the front matter. Exit status 1 at the first thing that a Space would stumble over.
 """
@@ -159,7 +159,7 @@ def seconds(front: dict[str, Any]) -> int:
 
 
 def commands(readme: str) -> list[list[str]]:
-    """The README's commands that publish, as arguments."""
+    """The commands of docs/hosting.md that publish, as arguments."""
     lines = re.findall(r"^    (hf (?:.*\\\n)*.*)$", readme, re.MULTILINE)
     return [shlex.split(line.replace("\\\n", " ")) for line in lines]
 
@@ -168,7 +168,7 @@ def publish(to: Path) -> None:
     """Run those commands against a stand-in of the hub, which lays what it receives in the folder `to`. Raises Unfit."""
     hf = Path(sys.executable).with_name("hf")
     with _hub(to) as address, tempfile.TemporaryDirectory() as home:
-        for command in commands((ROOT / "README.md").read_text(encoding="utf-8")):
+        for command in commands((ROOT / "docs" / "hosting.md").read_text(encoding="utf-8")):
             settings = {
                 "HF_ENDPOINT": address,
                 "HF_TOKEN": "hf_none",
@@ -239,7 +239,7 @@ def check_files(folder: Path) -> Iterator[Row]:
     """Sizes of what was published. Raises Unfit."""
     sizes = {path.relative_to(folder): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
     if not sizes:
-        raise Unfit("The README's commands publish nothing.")
+        raise Unfit("The commands of docs/hosting.md publish nothing.")
     largest = max(sizes, key=lambda path: sizes[path])
     yield "files", f"{len(sizes)}, {sum(sizes.values()) / 1e6:.1f} MB", f"{TOTAL / 1e6:,.0f} MB"
     yield "largest file", f"{sizes[largest] / 1e6:.1f} MB, {largest}", f"{LARGEST / 1e6:.0f} MB"

@@ -231,14 +231,14 @@ def test_the_log_names_no_photo_and_holds_no_traceback(
     assert photo.stem not in text
 
 
-def test_the_readme_s_client_runs_as_it_is_printed(
+def test_the_documented_client_runs_as_it_is_printed(
     address: str,
     photo: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    readme = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     (printed,) = (code for code in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "Client(" in code)
     with Image.open(photo) as drawn:
         drawn.save(tmp_path / "lesion.jpg")

@@ -12,6 +12,7 @@ import pytest
 
 from skinapp.network.configuration import Configuration
 from skinapp.network.folders import MODELS
+from skinapp.photo.drawings import draw_lesion
 from tests.serving import ROOT
 from train.corruptions import read_corruptions
 from train.dermatoscopic import read_dermatoscopic
@@ -94,11 +95,30 @@ def test_measured_sections_are_the_committed_tables(
     assert metrics[section] == [asdict(row) for row in read(folder)] != []
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=["README", "card"])
+def test_readme_is_short() -> None:
+    assert (ROOT / "README.md").stat().st_size < 8_000
+
+
+def test_the_readme_s_python_runs_as_it_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (printed,) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL
+    )
+    draw_lesion("mel").save(tmp_path / "lesion.jpg")
+    monkeypatch.chdir(tmp_path)
+    exec(printed, {})  # noqa: S102
+    assert " {'akiec': 0." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "document",
+    [*DOCUMENTS, *sorted((ROOT / "docs").glob("*.md")), ROOT / "train" / "README.md"],
+    ids=lambda path: f"{path.parent.name}/{path.name}",
+)
 def test_linked_files_exist(document: Path) -> None:
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text(encoding="utf-8"))
     missing = [link for link in links if not (document.parent / link).exists()]
-    assert links
     assert not missing
 
 
