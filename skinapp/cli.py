@@ -1,7 +1,9 @@
 """The command `skinapp`: `read`, `serve`, `archive` and `evaluate`."""
 
 import argparse
+import io
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -28,7 +30,23 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one of COMMANDS, `read` where none is named. Returns its exit status: 0, 1 where a photo failed, 2 where it could not begin."""
+    """Run one of COMMANDS, `read` where none is named. Returns its exit status: 0, 1 where a photo failed, 2 where it could not begin.
+
+    What the terminal's encoding lacks is printed as an escape. Where whoever reads the output has gone (`| head`), it ends with 1.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        status = _run(arguments)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would try again at its end
+        return 1
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] in {"-h", "--help", "--version"}:
         commands = "\n".join(f"  {name:10} {does}" for name, does in COMMANDS.items())

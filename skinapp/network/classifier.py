@@ -28,6 +28,12 @@ from skinapp.network.folders import checked
 from skinapp.network.folding import folded
 from skinapp.photo.preprocess import to_input
 
+# The weights were trained so; a user's own keras.json may say otherwise, and would change answers and maps.
+keras.config.set_floatx("float32")
+keras.config.set_image_data_format("channels_last")
+keras.config.set_epsilon(1e-7)
+keras.config.set_dtype_policy("float32")
+
 BATCH = 16  # photos at once when many are scored: times eight views, what two cores digest best
 
 
