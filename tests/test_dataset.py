@@ -2,6 +2,7 @@
 
 import csv
 import random
+import unicodedata
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -214,11 +215,11 @@ def test_small_classes_keep_something_to_learn_from(lesions: int, tmp_path: Path
 @pytest.mark.parametrize(
     "content, said",
     [
-        (b"image_id,lesion_id\nISIC_0000000,a\n", "lacks the column dx"),
-        (b"a;b\n1;2\n", "lacks the column dx and image_id"),
-        (b"", "lacks the column"),
+        (b"image_id,lesion_id\nISIC_0000000,a\n", "needs a column dx"),
+        (b"a;b\n1;2\n", "its columns are a, b"),
+        (b"", "needs a column dx"),
         (b"image_id,dx\n", "without a label"),
-        ("image_id,dx\nISIC_0000000,männlich\n".encode("latin-1"), "no CSV text in UTF-8"),
+        ("image_id,dx\nISIC_0000000,männlich\n".encode("latin-1"), "unknown dx.*m.nnlich"),
     ],
 )
 def test_unusable_label_file(content: bytes, said: str, tmp_path: Path) -> None:
@@ -441,3 +442,28 @@ def test_command_names_the_fault(
     ):
         assert main(["--data", str(data), "--to", str(to)]) == 1
         assert said in capsys.readouterr().err
+
+
+def test_a_folder_for_each_class(tmp_path: Path) -> None:
+    for name in ("mel/a.jpg", "Basal cell carcinoma/b.JPG", "NV/c.jpg", "notes/d.jpg"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(b"")
+    assert {record.image_id: record.dx for record in read_records(tmp_path)} == {
+        "a": "mel",
+        "b": "bcc",
+        "c": "nv",
+    }
+
+
+@pytest.mark.parametrize("name", ["HAM10000_metadata.tab", "metadata.csv"])
+def test_labels_as_publishers_write_them(tmp_path: Path, name: str) -> None:
+    """Tabs and quotes, names of files, other letters' forms than the disk has."""
+    (tmp_path / "images").mkdir()
+    for photo in ("ISIC_1.jpg", unicodedata.normalize("NFD", "Müller.jpg")):
+        (tmp_path / "images" / photo).write_bytes(b"")
+    (tmp_path / name).write_text(
+        'lesion_id\tImage_ID\tdx\tage\n"L1"\t"ISIC_1"\t"MEL"\t60.0\n"L2"\tMüller.jpg\tnevus\t\n'
+    )
+    one, other = read_records(tmp_path)
+    assert (one.image_id, one.lesion_id, one.dx, one.age) == ("ISIC_1", "L1", "mel", "60.0")
+    assert (other.image_id, other.dx) == ("Müller", "nv") and other.path.exists()

@@ -1,7 +1,8 @@
 """Reads labelled photos and splits them by lesion.
 
-Three layouts are taken: the publisher's (`HAM10000_images_part_1`, `_part_2`, 600x450), one flat `images/` folder with
-`HAM10000_metadata.csv`, and a researcher's own `images/` with a `metadata.csv` of `image_id`, `dx`, optional `lesion_id`.
+Four layouts are taken: the publisher's (`HAM10000_images_part_1`, `_part_2`, 600x450), one flat `images/` folder with
+`HAM10000_metadata.csv`, a researcher's own `images/` with a `metadata.csv` of `image_id`, `dx`, optional `lesion_id`, and one
+folder of photos for each class, called after it. What a label file may look like is in `skinapp.labels`.
 Several such folders are several sources, each named after its folder. Nothing is dropped in silence: whatever is wrong with a
 data set comes as one DatasetError, each kind of fault with its count.
 
@@ -24,6 +25,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from skinapp.labels import LabelsError, comparable, diagnosis_of, read_table
 from skinapp.lesions import CODES
 from skinapp.network.folders import MODELS
 from skinapp.photo.files import SMALLEST_SIDE
@@ -44,7 +46,14 @@ DUPLICATES = (
     MODELS / "duplicates.csv"
 )  # near-identical photos under different ids, written by train.duplicates
 SHOWN_IDS = 10  # of one kind of fault in an error; the rest goes to a file
-METADATA_NAMES = ("HAM10000_metadata.csv", "HAM10000_metadata", "metadata.csv")
+METADATA_NAMES = (
+    "HAM10000_metadata.csv",
+    "HAM10000_metadata.tab",
+    "HAM10000_metadata",
+    "metadata.csv",
+    "metadata.tab",
+    "metadata.xlsx",
+)
 
 Prepare = Callable[[Image.Image], np.ndarray]  # upright RGB Pillow image -> uint8 (S, S, 3)
 Faults = dict[str, list[str]]  # what is wrong: with which images or lesions
@@ -280,8 +289,11 @@ def _places(folder: Path) -> tuple[list[Path], Path]:
     """The folders of photos and the label file of a data set. Raises DatasetError where one is missing."""
     labels = next((folder / name for name in METADATA_NAMES if (folder / name).is_file()), None)
     if labels is None:
+        classes = _class_folders(folder) if folder.is_dir() else []
+        if classes:
+            return classes, folder
         raise DatasetError(
-            f"{folder} has none of {', '.join(METADATA_NAMES)}: give --data the folder that holds one."
+            f"{folder} has none of {', '.join(METADATA_NAMES)}, nor folders called after classes: give --data the folder that does."
         )
     folders = image_folders(folder)
     if not folders:
@@ -301,9 +313,10 @@ def _labelled(
         for path in sorted(folder.iterdir()):
             if path.suffix.lower() not in SUFFIXES:
                 continue
-            if path.stem in files:
-                faults["images that are there twice"].append(path.stem)
-            files[path.stem] = path
+            image_id = comparable(path.stem)
+            if image_id in files:
+                faults["images that are there twice"].append(image_id)
+            files[image_id] = path
 
     rows = [row for row in _read_rows(labels) if part is None or row.get("part") == part]
     if scc == "leave-out":
@@ -375,20 +388,26 @@ def _load(what: str, records: tuple[Record, ...], faults: Faults, prepare: Prepa
 
 
 def _read_rows(labels: Path) -> list[dict[str, str]]:
+    """The rows of a label file, or of a folder whose folders are called after classes. Raises DatasetError."""
+    if labels.is_dir():
+        return [
+            {"image_id": comparable(path.stem), "dx": diagnosis_of(folder.name)}
+            for folder in _class_folders(labels)
+            for path in sorted(folder.iterdir())
+            if path.suffix.lower() in SUFFIXES
+        ]
     try:
-        with labels.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            missing = {"image_id", "dx"} - set(reader.fieldnames or ())
-            if missing:
-                raise DatasetError(f"{labels} lacks the column {' and '.join(sorted(missing))}.")
-            rows = [{key: (value or "").strip() for key, value in row.items() if key} for row in reader]
-    except (UnicodeDecodeError, csv.Error):
-        raise DatasetError(f"{labels} is no CSV text in UTF-8.") from None
-    for row in rows:  # some tables name files, not ids
-        name = Path(row["image_id"])
-        if name.suffix.lower() in SUFFIXES:
-            row["image_id"] = name.stem
-    return rows
+        table = read_table(labels)
+    except LabelsError as error:
+        raise DatasetError(f"{labels} cannot be used. {error}") from None
+    for note in table.notes:
+        print(f"warning: {labels}: {note}", file=sys.stderr)
+    return [row | {"image_id": row["image_id"].rpartition("/")[2]} for row in table.rows]
+
+
+def _class_folders(folder: Path) -> list[Path]:
+    """The folders in it that are called after a class, by code or name: `mel`, `Basal cell carcinoma`."""
+    return sorted(path for path in folder.iterdir() if path.is_dir() and diagnosis_of(path.name))
 
 
 def _raise(what: str, faults: Faults) -> None:
