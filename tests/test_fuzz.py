@@ -9,12 +9,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.ImageCms import ImageCmsProfile, createProfile
 from pillow_heif import register_heif_opener
 
-from skinapp.photo.colours import IGNORED
+from skinapp.photo.colours import IGNORED, in_srgb
 from skinapp.photo.drawings import draw_lesion
 from skinapp.photo.preprocess import PhotoError, open_photo
-from tests.test_dicom import READ
+from tests.test_colours import ADOBE_RGB, P3, WRITERS, with_chunk
+from tests.test_dicom import CONTRADICTORY, READ
 
 CASES = int(os.environ.get("SKINAPP_FUZZ_CASES", "200"))
 SECONDS = 5.0
@@ -46,7 +48,13 @@ def _photos() -> dict[str, bytes]:
         file = io.BytesIO()
         image.save(file, form, **options)
         photos[name] = file.getvalue()
-    return photos | {f"dicom, {name}": READ[name][0] for name in ("rgb", "palette", "jpeg", "jpeg 2000")}
+    for name in ("jpeg", "jpeg in parts", "png", "tiff", "webp", "heic", "bmp", "dicom"):
+        photos[f"{name} with a profile"] = WRITERS[name](P3)
+    photos["jpeg with a second picture and a film"] = photos["jpeg"] + photos["progressive jpeg"] + bytes(999)
+    photos["png with code points"] = with_chunk(photos["png"], b"cICP", bytes([9, 16, 0, 1]))
+    photos |= {f"dicom, {name}": READ[name][0] for name in ("rgb", "palette", "jpeg", "jpeg 2000")}
+    odd = ("jpeg that says nothing, ybr", "jpeg 2000 of ybr, called ict", "rgb, called 422")
+    return photos | {f"dicom, {name}": CONTRADICTORY[name] for name in odd}
 
 
 PHOTOS = _photos()
@@ -60,10 +68,34 @@ CUTS = st.tuples(
 )
 
 
+# Where profiles, EXIF, second pictures and a DICOM's tags of its pixels begin.
+MARKS = (
+    b"ICC_PROFILE",
+    b"iCCP",
+    b"ICCP",
+    b"acsp",
+    b"cICP",
+    b"nclx",
+    b"Exif",
+    b"MPF\0",
+    b"\x28\0\2\0",
+    b"\x28\0\4\0",
+    b"\xff\xc0",
+    b"\xff\x51",
+)
+
+
 def mutilated(data: bytes, changes: list[tuple[str, int, bytes]]) -> bytes:
-    """data with each change made: three in four of them in its first kilobyte, where headers are."""
+    """data with each change made: two in four of them in its first kilobyte, where headers are, one behind one of MARKS."""
     for how, place, piece in changes:
-        at = (place >> 2) % (len(data) if place % 4 == 0 else min(len(data), 1024)) if data else 0
+        where, offset = place % 4, place >> 2
+        marks = [data.index(mark) for mark in MARKS if mark in data]
+        if not data:
+            at = 0
+        elif where == 1 and marks:
+            at = (marks[offset % len(marks)] + (offset >> 4) % 256) % len(data)
+        else:
+            at = offset % (len(data) if where == 0 else min(len(data), 1024))
         if how == "write":
             data = data[:at] + piece + data[at + len(piece) :]
         elif how == "insert":
@@ -106,6 +138,19 @@ def test_the_photos_themselves_are_read(kind: str) -> None:
 @given(st.sampled_from(sorted(PHOTOS)), st.lists(CUTS, min_size=1, max_size=4))
 def test_mutilated_photos(kind: str, changes: list[tuple[str, int, bytes]]) -> None:
     check(mutilated(PHOTOS[kind], changes))
+
+
+@settings(max_examples=CASES // 2, derandomize=CASES <= 200, deadline=None, database=None)
+@given(
+    st.sampled_from([P3, ADOBE_RGB, ImageCmsProfile(createProfile("sRGB")).tobytes()]),
+    st.lists(CUTS, min_size=1, max_size=4),
+)
+def test_mutilated_profiles(profile: bytes, changes: list[tuple[str, int, bytes]]) -> None:
+    """Where no format's own checks stand before littleCMS."""
+    started = time.process_time()
+    photo = in_srgb(Image.new("RGB", (100, 100), "tan"), mutilated(profile, changes))
+    assert photo.size == (100, 100) and photo.info.keys() <= {IGNORED}
+    assert time.process_time() - started < SECONDS
 
 
 @settings(max_examples=max(10, CASES // 10), derandomize=CASES <= 200, deadline=None, database=None)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from pillow_heif import from_pillow, register_heif_opener
+from pillow_heif import from_bytes, from_pillow, open_heif, register_heif_opener
 
 from skinapp.photo import files
 from skinapp.photo.drawings import draw_lesion
@@ -139,3 +139,14 @@ def test_a_film_behind_it_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> Non
         assert np.array_equal(np.asarray(open_photo(data)), np.asarray(open_photo(PHOTO)))
     with pytest.raises(PhotoError, match="larger than"):
         open_photo(PHOTO + struct.pack(">L4s", 100_008, b"free") + bytes(100_000))
+
+
+@pytest.mark.parametrize("to_12_bits", [False, True])
+def test_more_bits_of_newer_cameras(to_12_bits: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pillow_heif.options.SAVE_HDR_TO_12_BIT", to_12_bits)
+    pixels = (np.asarray(DRAWN).astype(np.uint16) * 257).tobytes()
+    file = io.BytesIO()
+    from_bytes(mode="RGB;16", size=DRAWN.size, data=pixels).save(file, quality=95, chroma=444)
+    assert open_heif(file, convert_hdr_to_8bit=False).info["bit_depth"] == (12 if to_12_bits else 10)
+    photo = open_photo(file.getvalue())
+    assert np.abs(np.asarray(photo).astype(int) - np.asarray(DRAWN)).mean() < 2

@@ -184,6 +184,8 @@ def test_downloads_hold_what_the_table_shows_and_name_nobody(page: Page, photos:
         assert download.value.suggested_filename == f"skinapp.{ending.lower()}"
         assert not re.search("secret|packed|alone", download.value.url)
         saved[ending] = download.value.path().read_text(encoding="utf-8")
+    assert saved["CSV"].startswith("\ufeff"), "or else Excel would read letters with accents wrongly"
+    saved["CSV"] = saved["CSV"].removeprefix("\ufeff")
     rows = list(csv.DictReader(io.StringIO(saved["CSV"])))
     answer = json.loads(saved["JSON"])
     assert tuple(rows[0]) == COLUMNS

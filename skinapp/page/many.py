@@ -245,7 +245,7 @@ def _files(run: Run, classifier: Classifier, *buttons: gr.DownloadButton) -> lis
         download_path(button, f"skinapp.{ending}")
         for button, ending in zip(buttons, ("csv", "json"), strict=True)
     )
-    with table.open("w", newline="", encoding="utf-8") as file:
+    with table.open("w", newline="", encoding="utf-8-sig") as file:  # Excel takes other CSV for Windows-1252
         writer = CsvTable(file)
         for row in run.rows:
             writer.write(row)

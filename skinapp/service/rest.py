@@ -45,6 +45,8 @@ def router(engine: Engine) -> APIRouter:
                 )
             return Response(answer, media_type="application/json")
         except MultiPartException as error:
+            if "Too many files" in error.message:
+                return _error(400, "Send one photo per request, as the form field photo.")
             return _error(400, f"This form cannot be read ({error.message}): send multipart/form-data.")
         except Busy as error:
             return _error(503, str(error), error.seconds)
