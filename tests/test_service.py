@@ -39,6 +39,8 @@ from skinapp.service.batching import Batcher
 from skinapp.service.engine import Busy, Engine
 from skinapp.service.settings import Settings
 from tests.serving import ROOT, free_port, running_process, wait_until_ready
+from tests.test_dicom import READ as DICOM
+from tests.test_heic import PHOTO as HEIC
 from train import known_answer as store
 
 ANSWERS = [path.parent for path in sorted(MODELS.glob("*/skinapp.json"))]
@@ -70,6 +72,14 @@ def test_the_plain_route_gives_what_reading_gives(address: str, photos: list[Pat
         assert answer.json()["probabilities"] == pytest.approx(here["probabilities"], abs=1e-5)
         assert answer.json().keys() == json.loads(json.dumps(here)).keys()
         assert answer.json()["set"] == here["set"]
+
+
+@pytest.mark.parametrize("called", ["", "application/octet-stream", "image/jpeg", "text/plain"])
+def test_a_photo_is_known_by_its_bytes_whatever_a_browser_calls_it(address: str, called: str) -> None:
+    """Browsers have no type for HEIC and DICOM, and drop them without one."""
+    for name, data in (("photo.heic", HEIC), ("photo.dcm", DICOM["rgb"][0]), ("photo", HEIC)):
+        answer = httpx.post(f"{address}/v1/classify", files={"photo": (name, data, called)}, timeout=120)
+        assert answer.status_code == 200 and answer.json()["label"] in CODES
 
 
 @pytest.mark.parametrize(

@@ -122,8 +122,8 @@ def add(engine: Engine) -> None:
                 )
             gr.HTML(
                 f'<p class="mix">Up to {MOST_FILES:,} photos at once. A ZIP keeps the names of its folders, a chosen folder '
-                "only those of its files. Add a CSV with the columns image_id and dx to measure the network on them. Photos and table go nowhere else "
-                "and are deleted within ten minutes of their last "
+                "only those of its files. Add a table with the columns image_id and dx (CSV, tab-separated or Excel; the ISIC's own tables, too) "
+                "to measure the network on them. Photos and table go nowhere else and are deleted within ten minutes of their last "
                 "use: download what you want to keep.</p>"
             )
         with gr.Column(scale=13, min_width=320):
