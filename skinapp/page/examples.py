@@ -1,17 +1,14 @@
 """Something to try the page with, for people who have no photo at hand: a photo of each class, and an everyday object."""
 
-from pathlib import Path
-
 import gradio as gr
 from PIL import Image
 
 from skinapp.page.pictures import data_uri
-from skinapp.page.templating import render
+from skinapp.page.templating import render, script
 from skinapp.photo.cases import Case, first_of_each
 from skinapp.photo.preprocess import open_photo
 
 THUMBNAIL = 72  # pixels
-STATIC = Path(__file__).with_name("static")
 
 
 def examples_view() -> gr.HTML:
@@ -22,7 +19,7 @@ def examples_view() -> gr.HTML:
     ]
     return gr.HTML(
         render("examples", thumbnails=thumbnails),
-        js_on_load=(STATIC / "examples.js").read_text(encoding="utf-8"),
+        js_on_load=script("examples"),
         apply_default_css=False,
         elem_id="examples",
     )

@@ -19,6 +19,8 @@ function place() {
   square.style.top = `${100 * (now.y - pixels / 2 / height)}%`;
   square.style.width = `${(100 * pixels) / width}%`;
   square.style.height = `${(100 * pixels) / height}%`;
+  // A finger that cannot move the square scrolls the page.
+  square.style.touchAction = now.side > 0.99 ? "pan-y" : "none";
 }
 
 function taken() {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -26,6 +25,7 @@ from skinapp.page.result import (
 )
 from skinapp.page.saliency import saliency_html
 from skinapp.page.similar import similar_html
+from skinapp.page.templating import render, script
 from skinapp.photo.cases import Case, first_of_each
 from skinapp.photo.preprocess import Frame, PhotoError
 from skinapp.service.engine import Busy, Engine, UnknownModel
@@ -35,10 +35,13 @@ if TYPE_CHECKING:
 
 CHOICES = [(lesion.name, lesion.code) for lesion in CLASSES]
 POINTS = [(f"{sensitivity:.0%}".replace("%", " %"), sensitivity) for sensitivity in SENSITIVITIES]
-# Photo and map are two pictures in the browser, so neither of these needs the server, let alone the network.
+# Photo and map are two pictures in the browser, so this needs no server, let alone the network.
 SET_OPACITY = "(percent) => document.documentElement.style.setProperty('--heat-opacity', percent / 100)"
-SET_VIEW = "(beside) => document.documentElement.style.setProperty('--bare', beside ? 'block' : 'none')"
-INTAKE = Path(__file__).with_name("intake.js")
+READING = '<p class="waiting" role="status">Reading the photo: about a second.</p>'
+LOADING = (
+    '<p class="waiting" role="status">The network is loading, which takes about twenty seconds after the start. Your photo '
+    "is read then.</p>"
+)
 FORGOTTEN = "This photo has expired. Please upload it again."
 
 
@@ -69,12 +72,11 @@ def add(engine: Engine, page: gr.Blocks) -> None:
     """Add the tab's content to the page that is being built."""
     state = gr.State(None)  # memory.py sees to it that it is forgotten
     with gr.Row(equal_height=False, elem_id="lesion-tab"):
-        with gr.Column(scale=5, min_width=300, elem_id="photo-column"):
+        with gr.Column(scale=4, min_width=280, elem_id="photo-column"):
             with gr.Column(elem_id="intake") as intake:
-                photo = _photo_input()
-                other = gr.UploadButton(
-                    "HEIC, TIFF or DICOM file", size="sm", elem_id="other", type="filepath"
-                )
+                with gr.Column(elem_id="photo"):
+                    gr.HTML(render("dropzone"), apply_default_css=False)
+                    photo = _photo_input()
                 sample = examples_view()
             view = frame_view()
             with gr.Row(visible=False, elem_id="frame-buttons") as frame_buttons:
@@ -91,12 +93,13 @@ def add(engine: Engine, page: gr.Blocks) -> None:
             )
             mix = gr.HTML(elem_id="mix")
             gr.HTML(
-                '<p class="mix">One lesion, in the middle, sharp; the square is what the network sees. The photo goes '
-                "nowhere else than to this server, and is deleted there within ten minutes of its last use.</p>",
-                js_on_load=INTAKE.read_text(encoding="utf-8"),
+                '<p class="mix">One lesion, in the middle, sharp. The square is what the network sees. Turning the photo does not '
+                "change the numbers: they average eight turned and mirrored views. The photo goes only to this server and is "
+                "deleted there within ten minutes of its last use.</p>",
+                js_on_load=script("intake"),  # where it is built once: it listens to the whole page
             )
-        with gr.Column(scale=6, min_width=320, elem_id="result-column"):
-            sentence = gr.HTML(WAITING, elem_id="sentence")
+        with gr.Column(scale=5, min_width=320, elem_id="result-column"):
+            sentence = gr.HTML(WAITING, elem_id="sentence", js_on_load=script("result"))
             insist = gr.Button("Show it anyway", size="sm", visible=False)
             with gr.Column(visible=False, elem_id="numbers") as numbers:
                 point = gr.Radio(
@@ -108,7 +111,7 @@ def add(engine: Engine, page: gr.Blocks) -> None:
                 bars = gr.HTML(elem_id="bars")
         with gr.Column(scale=6, min_width=320, visible=False, elem_id="map-column") as map_column, gr.Tabs():
             with gr.Tab("Map"):
-                saliency = gr.HTML(elem_id="saliency")
+                saliency = gr.HTML(elem_id="saliency", js_on_load=script("viewer"), apply_default_css=False)
                 with gr.Row():
                     code = gr.Dropdown(CHOICES, label="Class to explain", interactive=True, min_width=150)
                     method = gr.Dropdown(
@@ -118,8 +121,7 @@ def add(engine: Engine, page: gr.Blocks) -> None:
                         min_width=130,
                     )
                 with gr.Row():
-                    opacity = gr.Slider(0, 100, value=50, step=1, label="Opacity, %", min_width=190, scale=2)
-                    beside = gr.Checkbox(False, label="Side by side", min_width=100)
+                    opacity = gr.Slider(0, 100, value=50, step=1, label="Opacity, %", min_width=190)
             with gr.Tab("Similar cases"):
                 cases = gr.HTML(elem_id="cases")
             with gr.Tab("Export"):
@@ -158,7 +160,7 @@ def add(engine: Engine, page: gr.Blocks) -> None:
             result, maps = [there, gone, ""], [gone, "", top, default, "", ""]
         else:
             result = [gone, there, bars_html(reading, sensitivity)]
-            maps = [there, saliency_html(reading, top, default), top, default, mix_html(reading)]
+            maps = [there, saliency_html(reading, [top], default), top, default, mix_html(reading)]
             maps.append(similar_html(reading))
         said = shown.headline(sensitivity)
         return [*head, credit_html(shown.case), checks_html(reading), said, *result, *maps, "", gr.skip()]
@@ -178,6 +180,9 @@ def add(engine: Engine, page: gr.Blocks) -> None:
         except (PhotoError, UnknownModel) as error:
             return nothing(refusal_html(str(error)))
         return everything_of(Shown(photo, Frame(), reading, case), value, sensitivity)
+
+    def waiting() -> str:
+        return READING if engine.ready else LOADING
 
     def new_photo(path: str | None, model: str, sensitivity: float) -> list[Any]:
         return look_at(path, model, sensitivity) if path else nothing(WAITING)
@@ -241,8 +246,22 @@ def add(engine: Engine, page: gr.Blocks) -> None:
         return [unless_replaced(html, shown, request) for html in said]
 
     def other_map(shown: Shown | None, code: str, method: str, request: gr.Request) -> Any:
-        html = saliency_html(shown.reading, code, method) if shown else refusal_html(FORGOTTEN)
+        html = saliency_html(shown.reading, [code], method) if shown else refusal_html(FORGOTTEN)
         return unless_replaced(html, shown, request)
+
+    def asked_map(
+        shown: Shown | None, code: str, method: str, request: gr.Request, event: gr.EventData
+    ) -> list[Any]:
+        """From the viewer: the three most probable classes, one again, or the class of a number key."""
+        if shown is None:
+            return [refusal_html(FORGOTTEN), gr.skip()]
+        what, number = getattr(event, "what", None), getattr(event, "number", None)
+        shares = shown.reading.prediction.by_code
+        ordered = sorted(shares, key=lambda one: -shares[one])
+        if what == "class" and isinstance(number, int) and 0 <= number < len(ordered):
+            code = ordered[number]
+        codes = ordered[:3] if what == "three" else [code]
+        return [unless_replaced(saliency_html(shown.reading, codes, method), shown, request), code]
 
     # What is asked for while an answer is under way comes after it, and is not dropped: two quarter turns are two.
     quiet: dict[str, Any] = {
@@ -251,8 +270,9 @@ def add(engine: Engine, page: gr.Blocks) -> None:
         "trigger_mode": "always_last",
     }
     looking = [model, point]
-    photo.upload(new_photo, [photo, *looking], everything, **quiet)
-    other.upload(new_photo, [other, *looking], everything, **quiet)
+    photo.upload(waiting, None, sentence, queue=False, **quiet | {"show_progress": "hidden"}).then(
+        new_photo, [photo, *looking], everything, **quiet
+    )
     sample.chosen(new_example, looking, everything, **quiet)
     again_looking = [state, *looking, code, method]
     view.framed(frame_moved, again_looking, everything, **quiet)
@@ -265,8 +285,8 @@ def add(engine: Engine, page: gr.Blocks) -> None:
     silent = quiet | {"show_progress": "hidden"}
     point.input(other_point, [state, point], [sentence, bars], **silent)
     gr.on([code.input, method.input], other_map, [state, code, method], saliency, **quiet)
+    saliency.asked(asked_map, [state, code, method], [saliency, code], **quiet)
     opacity.input(None, opacity, None, js=SET_OPACITY)
-    beside.input(None, beside, None, js=SET_VIEW)
 
 
 def seen(
@@ -278,24 +298,13 @@ def seen(
     return shown.reading, code, method, sensitivity, opacity
 
 
-def _photo_input() -> gr.Image:
-    """Drop, file, paste or camera."""
-    photo = gr.Image(
-        label="Dermatoscopic photo",
-        sources=["upload", "clipboard", "webcam"],
-        type="filepath",
-        height=300,
-        buttons=[],
-        # A mirrored lesion would be compared with its record in vain.
-        webcam_options=gr.WebcamOptions(mirror=False),
-        placeholder="Drop a photo here\nor click to choose one",
-        alt_text="The photo as loaded",
-        elem_id="photo",
-    )
+def _photo_input() -> gr.File:
+    """The field that every photo goes through, whatever its format and its way here; `static/intake.js` fills it."""
+    photo = gr.File(label="Dermatoscopic photo", type="filepath", elem_id="photo-file")
 
     def path_only(payload: Any) -> str | None:
         return payload.path if payload else None
 
-    # Gradio would open the picture itself, and answer a damaged one with an error of its own before our decoder sees it.
+    # Gradio would make an empty copy of each file.
     setattr(photo, "preprocess", path_only)  # noqa: B010  # an assignment would be a type error
     return photo

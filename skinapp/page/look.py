@@ -135,7 +135,7 @@ ul.checks li.passed { color: var(--body-text-color-subdued); }
 .examples img { width: 100%; height: auto; margin: 0; }
 
 .frame-photo { position: relative; overflow: hidden; border-radius: 8px; max-height: 300px; max-width: 100%; margin: 0 auto;
-  touch-action: none; background: #000; }
+  background: #000; }
 .frame-photo img { width: 100%; height: 100%; margin: 0; display: block; }
 .frame-square { position: absolute; box-sizing: border-box; border: 2px solid #fff; cursor: move;
   box-shadow: 0 0 0 1px #000, 0 0 0 2000px rgba(0, 0, 0, .45); touch-action: none; }
@@ -150,13 +150,44 @@ details.mix summary { cursor: pointer; }
 
 figure.saliency { margin: 0; }
 figure.saliency .stacks { display: flex; justify-content: center; gap: 8px; }
-figure.saliency .stack { position: relative; width: 100%; max-width: 240px; aspect-ratio: 1; border-radius: 8px;
-  overflow: hidden; background: var(--background-fill-secondary); margin: 0; }
-figure.saliency > .stack { margin: 0 auto; }
-figure.saliency .stack.bare { display: var(--bare, none); }
-figure.saliency img { position: absolute; inset: 0; width: 100%; height: 100%; object-fit: cover; margin: 0; }
-figure.saliency img.heat { opacity: var(--heat-opacity, .5); }
+figure.saliency .stack { position: relative; flex: 1 1 0; min-width: 0; max-width: min(660px, calc(100vh - 250px)); aspect-ratio: 1;
+  border-radius: 8px; overflow: hidden; background: var(--background-fill-secondary); margin: 0; touch-action: pan-y; cursor: zoom-in; }
+figure.zoomed .stack { touch-action: none; cursor: grab; }
+figure.saliency .layer { position: absolute; inset: 0; transform-origin: 0 0; }
+figure.saliency .stack.bare { display: none; }
+[data-view="side"] figure.saliency .stack.bare { display: block; }
+[data-view="side"] figure.saliency .three .stack.bare { display: none; }
+[data-view="photo"] figure.saliency img.heat, [data-hidden] figure.saliency img.heat { visibility: hidden; }
+figure.saliency img { position: absolute; inset: 0; width: 100%; height: 100%; object-fit: cover; margin: 0; user-select: none; }
+figure.saliency img.heat { opacity: var(--heat-opacity, .5); pointer-events: none; }
+figure.saliency .of { position: absolute; left: 0; right: 0; bottom: 0; padding: 2px 6px; font-size: .78rem; background: #0f172acc;
+  color: #fff; }
 figure.saliency figcaption { margin: 6px auto 0; font-size: .8rem; line-height: 1.4; }
+.viewer-bar { display: flex; flex-wrap: wrap; gap: 4px; margin: 0 0 6px; }
+.viewer-bar button, .dropzone .ways button, .viewer dialog button { padding: 4px 9px; font-size: .8rem; border-radius: 6px; cursor: pointer;
+  border: 1px solid var(--border-color-primary); background: var(--block-background-fill); color: var(--body-text-color); }
+.viewer-bar button[aria-pressed="true"] { background: var(--primary-700); color: white; border-color: var(--primary-700); }
+.viewer-bar button:focus-visible, .dropzone button:focus-visible { outline: 2px solid var(--primary-600); outline-offset: 1px; }
+.viewer:fullscreen { background: #000; padding: 12px; display: flex; flex-direction: column; overflow: auto; }
+.viewer:fullscreen .stack { max-width: calc(100vh - 70px); }
+.viewer:fullscreen figcaption { display: none; }
+.viewer dialog, .dropzone dialog { padding: 16px; border-radius: 10px; border: 1px solid var(--border-color-primary);
+  background: var(--block-background-fill); color: var(--body-text-color); margin: auto; max-width: min(90vw, 640px); }
+.keys { display: grid; grid-template-columns: auto 1fr; gap: 4px 16px; font-size: .88rem; margin: 0 0 12px; }
+.keys dt { font-weight: 650; }
+.keys dd { margin: 0; }
+#photo-file { display: none; }
+.dropzone .choose { width: 100%; min-height: 170px; padding: 16px; border: 2px dashed var(--neutral-400); border-radius: 10px; cursor: pointer;
+  background: var(--block-background-fill); color: var(--body-text-color); display: grid; place-content: center; gap: 6px; text-align: center; }
+.dropzone .choose:hover { border-color: var(--primary-600); }
+.dropzone small { color: var(--body-text-color-subdued); font-size: .8rem; }
+.dropzone .ways { display: flex; gap: 8px; margin-top: 8px; }
+.dropzone video { width: 100%; max-height: 60vh; border-radius: 8px; background: #000; }
+.touch { display: none; }
+@media (hover: none) and (pointer: coarse) { .touch { display: inline; } .mouse { display: none; }
+  .dropzone .ways button, .viewer-bar button, #frame-buttons button, .examples button, .many-pager button, button[role="tab"] { min-height: 44px; min-width: 44px; }
+  .dropzone .ways button { flex: 1; font-size: .95rem; }
+  details.mix summary { padding: 11px 0; } }
 .scale { height: 8px; border-radius: 4px; margin: 4px 0 2px; }
 #map-column .tabitem { padding: 2px 0 0; }
 #map-column .tabitem .column { gap: 8px; }

@@ -39,7 +39,7 @@ def add(
     missing = gr.HTML(elem_id="label-missing")
     label.blur(_missing, label, missing, api_visibility="private", show_progress="hidden")
     with gr.Row():
-        report = gr.Button("Report (PDF)", variant="primary", size="sm", min_width=90)
+        report = gr.Button("Report (PDF)", variant="primary", size="sm", min_width=90, elem_id="export-pdf")
         data = gr.Button("Data (JSON)", size="sm", min_width=90)
         picture = gr.Button("Overlay (PNG)", size="sm", min_width=90)
     said = gr.HTML(elem_id="taken")
