@@ -125,5 +125,7 @@ def test_linked_files_exist(document: Path) -> None:
 def test_no_photo_of_the_data_set_is_tracked() -> None:
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert "skinapp/lesions.py" in tracked
-    others = [line for line in tracked.splitlines() if not line.startswith("skinapp/cases/")]  # these are listed there
+    others = [
+        line for line in tracked.splitlines() if not line.startswith("skinapp/cases/")
+    ]  # these are listed there
     assert not re.findall(r"ISIC_\d+\.(?:jpe?g|png)", "\n".join(others), re.IGNORECASE)
