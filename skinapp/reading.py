@@ -12,10 +12,10 @@ from skinapp.decision import CAUTION, TARGETS, OperatingPoint, conformal_set, ta
 from skinapp.lesions import BY_CODE, CODES, LesionClass
 from skinapp.network.classifier import Classifier, Prediction
 from skinapp.network.saliency import SaliencyMap, explain
-from skinapp.output.words import headline
 from skinapp.photo.checks import Check, check_square, colours_check, dermatoscopic_check
 from skinapp.photo.colours import IGNORED
 from skinapp.photo.preprocess import Frame, framed, open_photo, to_pixels
+from skinapp.words import headline
 
 SHOWN_SIDE = 512  # pixels a side of the square that people see; the network sees its own
 

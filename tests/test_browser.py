@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from skinapp.output.words import STRANGE
 from skinapp.photo.cases import first_of_each
 from skinapp.photo.drawings import draw_lesion
+from skinapp.words import STRANGE
 from tests.serving import browser
 
 DESKTOP = 1280, 800

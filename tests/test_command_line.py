@@ -15,9 +15,9 @@ from skinapp.cli import main
 from skinapp.lesions import CODES
 from skinapp.network.classifier import load
 from skinapp.network.folders import MODELS
-from skinapp.output.words import percent
 from skinapp.photo.drawings import draw_lesion
 from skinapp.reading import read
+from skinapp.words import percent
 from tests.serving import ROOT
 
 

@@ -15,6 +15,7 @@ LAYERS = (
     {"photo"},
     {"network"},
     {"figures"},
+    {"words"},
     {"reading", "batch", "output"},
     {"labels"},
     {"evaluate", "service"},

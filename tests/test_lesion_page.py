@@ -1,12 +1,12 @@
 """What the tab for one lesion answers where something is in its way, without a browser."""
 
 from collections.abc import Callable
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import pytest
+from markupsafe import escape
 
 from skinapp.lesions import BY_CODE, CODES
 from skinapp.page import lesion

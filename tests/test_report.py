@@ -24,10 +24,10 @@ from skinapp.network.folders import MODELS
 from skinapp.network.saliency import METHODS, SaliencyMap, overlay
 from skinapp.output import report
 from skinapp.output.report import LONGEST_LABEL, NO_GLYPH, document, pdf, png, tidy, unprintable
-from skinapp.output.words import STRANGE, cost_sentence, flag_sentence, percent, set_sentence
 from skinapp.photo.checks import Check
 from skinapp.photo.drawings import draw_lesion
 from skinapp.reading import Reading, read
+from skinapp.words import STRANGE, cost_sentence, flag_sentence, percent, set_sentence
 from tests.serving import ROOT
 
 NOW = datetime(2026, 3, 4, 15, 6, 7, tzinfo=timezone(timedelta(hours=2)))

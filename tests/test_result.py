@@ -12,10 +12,10 @@ from skinapp.lesions import CLASSES, CODES
 from skinapp.network.classifier import load
 from skinapp.network.folders import MODELS
 from skinapp.output.rows import Row
-from skinapp.output.words import STRANGE, cost_sentence, flag_sentence, headline, set_sentence
 from skinapp.page.result import bars_html, headline_html
 from skinapp.photo.drawings import draw_lesion
 from skinapp.reading import Reading, read_photo
+from skinapp.words import STRANGE, cost_sentence, flag_sentence, headline, set_sentence
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ import numpy as np
 from skinapp.decision import TARGETS
 from skinapp.figures.measured import Metrics
 from skinapp.lesions import BY_CODE, CODES
-from skinapp.output.words import as_share
+from skinapp.words import as_share
 
 if TYPE_CHECKING:  # a third of a second that the page's first paint does not wait for
     from matplotlib.axes import Axes

@@ -19,7 +19,9 @@ from skinapp import NOTICE, __version__
 from skinapp.figures import measured
 from skinapp.lesions import BY_CODE
 from skinapp.network.saliency import METHODS, SaliencyMap, legend_colours, overlay
-from skinapp.output.words import (
+from skinapp.photo.checks import Check
+from skinapp.reading import Reading
+from skinapp.words import (
     STRANGE,
     apart,
     cost_sentence,
@@ -28,8 +30,6 @@ from skinapp.output.words import (
     percent,
     set_sentence,
 )
-from skinapp.photo.checks import Check
-from skinapp.reading import Reading
 
 SCHEMA = "skinapp-reading/1"  # of the JSON document; `reading.schema.json` describes it
 LONGEST_LABEL = 120  # characters of the case label

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from skinapp import NOTICE
 from skinapp.decision import CAUTION
 from skinapp.lesions import BY_CODE, CODES, LesionClass
-from skinapp.output.words import headline
+from skinapp.words import headline
 
 if TYPE_CHECKING:  # importing them for real loads TensorFlow and SciPy
     from skinapp.network.classifier import Classifier

@@ -185,7 +185,8 @@ figure.saliency figcaption { margin: 6px auto 0; font-size: .8rem; line-height: 
 .dropzone video { width: 100%; max-height: 60vh; border-radius: 8px; background: #000; }
 .touch { display: none; }
 @media (hover: none) and (pointer: coarse) { .touch { display: inline; } .mouse { display: none; }
-  .dropzone .ways button, .viewer-bar button, #frame-buttons button, .examples button, .many-pager button, button[role="tab"] { min-height: 44px; min-width: 44px; }
+  .dropzone .ways button, .viewer-bar button, #frame-buttons button,
+  .examples button, .many-pager button, button[role="tab"] { min-height: 44px; min-width: 44px; }
   .dropzone .ways button { flex: 1; font-size: .95rem; }
   details.mix summary { padding: 11px 0; } }
 .scale { height: 8px; border-radius: 4px; margin: 4px 0 2px; }

@@ -10,8 +10,8 @@ from typing import Any
 from skinapp.labels import Agreement
 from skinapp.lesions import BY_CODE, CODES
 from skinapp.output.rows import Row
-from skinapp.output.words import as_share
 from skinapp.page.templating import render
+from skinapp.words import as_share
 
 PAGE_ROWS = 50  # a page of the table: what the browser gets at once, thumbnails included, stays under 200 KB
 EMPTY = (

@@ -18,8 +18,8 @@ from skinapp.figures.published import CAUTIONS, PUBLISHED
 from skinapp.lesions import BY_CODE, CODES
 from skinapp.network.case_index import link
 from skinapp.output import charts
-from skinapp.output.words import as_share
 from skinapp.page.result import refusal_html
+from skinapp.words import as_share
 
 FIGURES = {
     "accuracy": ("Accuracy", "how often the most probable class is the right one"),

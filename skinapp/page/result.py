@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from skinapp import words
 from skinapp.lesions import BY_CODE
-from skinapp.output import words
 from skinapp.page.templating import render
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from skinapp.figures import measured
 from skinapp.lesions import BY_CODE
 from skinapp.network.saliency_methods import METHODS
-from skinapp.output.words import percent
 from skinapp.page.pictures import data_uri
 from skinapp.page.templating import render
+from skinapp.words import percent
 
 if TYPE_CHECKING:
     from skinapp.reading import Reading

@@ -6,7 +6,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from skinapp.output.words import percent
+from skinapp.words import percent
 
 STATIC = Path(__file__).with_name("static")
 

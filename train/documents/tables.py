@@ -15,7 +15,7 @@ from skinapp.figures.published import CAUTIONS, PUBLISHED
 from skinapp.lesions import BY_CODE, CODES
 from skinapp.network.folders import MODELS
 from skinapp.network.saliency_methods import METHODS
-from skinapp.output.words import as_share
+from skinapp.words import as_share
 
 MARKS = re.compile(
     r"(<!-- ([a-z ]+): written by python -m train.report -->\n).*?(<!-- end of \2 -->)", re.DOTALL
