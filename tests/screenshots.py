@@ -1,12 +1,11 @@
-"""The pictures in docs/: `make screenshots`, with the shipped weights and drawn lesions."""
+"""The pictures in docs/: `make screenshots`, with the shipped weights and the photos that travel with the program."""
 
 import tempfile
 from pathlib import Path
 
 from playwright.sync_api import Page
 
-from skinapp.lesions import CODES
-from skinapp.photo.drawings import draw_lesion
+from skinapp.photo.cases import cases
 from tests.serving import ROOT, browser, running_app
 
 DOCS = ROOT / "docs"
@@ -14,7 +13,7 @@ PATIENCE = 60_000  # milliseconds
 
 
 def one_lesion(page: Page, name: str, whole: bool = False) -> None:
-    page.locator("#examples button").first.click()
+    page.locator("#examples button").nth(4).click()  # a melanoma
     page.locator("#saliency img.heat").wait_for(timeout=PATIENCE)
     take(page, name, whole)
 
@@ -42,9 +41,7 @@ def take(page: Page, name: str, whole: bool = False) -> None:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder, browser() as chromium:
-        photos = [Path(folder) / f"drawing-{number}.jpg" for number in range(1, 8)]
-        for photo, code in zip(photos, CODES, strict=True):
-            draw_lesion(code, seed=3).save(photo, quality=95)
+        photos = [case.path for case in cases()[::10]]  # one of each class, and the everyday object
         with running_app(Path(folder) / "log.txt") as address:
             for theme, phone in (("light", False), ("light", True), ("dark", False)):
                 size = {"width": 390, "height": 844} if phone else {"width": 1280, "height": 800}
