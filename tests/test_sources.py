@@ -139,7 +139,7 @@ def test_an_archive_s_photos_are_read_without_touching_the_disk(
         {
             "b/2.jpg": jpeg("mel"),
             "a.jpg": jpeg("nv"),
-            "notes.txt": b"text",
+            "film.mov": b"text",
             "__MACOSX/._a.jpg": b"x",
             "b/.x": b"x",
         },
@@ -149,7 +149,7 @@ def test_an_archive_s_photos_are_read_without_touching_the_disk(
     assert [source.name for source in found] == [
         "photos.zip/a.jpg",
         "photos.zip/b/2.jpg",
-        "photos.zip/notes.txt",
+        "photos.zip/film.mov",
     ]
     first, second, third = read_many(found, classifier)
     assert isinstance(first, Reading) and isinstance(second, Reading)
