@@ -17,7 +17,7 @@ from skinapp.network.classifier import load
 from skinapp.network.folders import MODELS
 from skinapp.photo.drawings import draw_lesion
 from skinapp.reading import read
-from skinapp.words import percent
+from skinapp.words import headline, percent
 from tests.serving import ROOT
 
 
@@ -53,7 +53,7 @@ def test_json_holds_set_targets_and_operating_points(
     configuration = load(model_folder).configuration
     for line in map(json.loads, capsys.readouterr().out.splitlines()):
         assert set(line) == {
-            "file", "label", "name", "probabilities", "set", "targets", "dermatoscopic", "checks", "model", "notice",
+            "file", "headline", "label", "name", "probabilities", "set", "targets", "dermatoscopic", "checks", "model", "notice",
         }  # fmt: skip
         shares = line["probabilities"]
         surest = sorted(CODES, key=lambda code: -shares[code])
@@ -110,7 +110,8 @@ def test_a_report_of_each_photo(photos: list[Path], model_folder: Path, tmp_path
         (page,) = PdfReader(folder / name).pages
         text = " ".join(page.extract_text().split())
         reading = read(path, load(model_folder))
-        assert f"Most probable: {reading.top.name}, {percent(max(reading.prediction.probabilities))}" in text
+        assert headline(reading) in text
+        assert reading.top.name in text and percent(max(reading.prediction.probabilities)) in text
         assert reading.classifier.sha256 in text
         assert "photo.jpg" not in text
 

@@ -26,7 +26,7 @@ from skinapp.photo.preprocess import to_pixels
 from skinapp.reading import read, read_photo
 from tests.conftest import tiny_configuration
 from tests.drawings import draw_lesion, write_dataset
-from train.dataset import Dataset, DatasetError, Record, load_dataset, split_lesions
+from train.dataset import FIRST_SOURCE, Dataset, DatasetError, Record, load_dataset, split_lesions
 from train.network.export import write_model
 from train.similar import (
     FIGURES,
@@ -400,7 +400,9 @@ def test_the_shipped_index_holds_train_lesions_alone(folder: Path) -> None:
     assert index.weights == Configuration.read(folder).sha256["weights.npz"]
     with (MODELS / "split.csv").open(newline="") as file:
         rows = {row["image_id"]: row for row in csv.DictReader(file)}
-    assert set(index.image_ids.tolist()) == {name for name, row in rows.items() if row["part"] == "train"}
+    assert set(index.image_ids.tolist()) == {
+        name for name, row in rows.items() if (row["part"], row["source"]) == ("train", FIRST_SOURCE)
+    }
     assert [rows[name]["dx"] for name in index.image_ids] == [CODES[dx] for dx in index.dx]
     assert set(index.dx_types.tolist()) <= {"histo", "follow_up", "consensus", "confocal"}
     assert all(re.fullmatch(r"ISIC_\d{7}", name) for name in index.image_ids.tolist())

@@ -145,8 +145,11 @@ def test_two_workers_learn_as_one_process_that_averages_their_gradients(
     started = pair[0].network.get_weights()
     for epoch in range(settings.epochs):
         for shares in zip(*(each.batches(epoch) for each in pair), strict=True):
-            assert all(images.shape == (4, 32, 32, 3) for images, _ in shares)
-            own = [gradients(each.network, *share) for each, share in zip(pair, shares, strict=True)]
+            assert all(images.shape == (4, 32, 32, 3) for images, *_ in shares)
+            own = [
+                gradients(each.network, each.log_drawn[0], *share)
+                for each, share in zip(pair, shares, strict=True)
+            ]
             mean = [(one + other) / 2 for one, other in zip(*own, strict=True)]
             for each in pair:
                 each.optimizer.apply(mean, each.network.trainable_variables)
@@ -161,9 +164,11 @@ def test_two_workers_learn_as_one_process_that_averages_their_gradients(
         assert np.linalg.norm(found - expected) < 1e-3 * change, expected.path
 
 
-def gradients(network: keras.Model, images: tf.Tensor, labels: tf.Tensor) -> list[tf.Tensor]:
+def gradients(
+    network: keras.Model, log_drawn: np.ndarray, images: tf.Tensor, labels: tf.Tensor, _: tf.Tensor
+) -> list[tf.Tensor]:
     with tf.GradientTape() as tape:
-        logits = network(images, training=True)
+        logits = network(images, training=True) + log_drawn
         loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(labels, logits))
     return tape.gradient(loss, network.trainable_variables)
 
@@ -231,7 +236,7 @@ def main(path: str, dies: str, *command: str) -> int:
             super().__init__(*arguments)
             trainers.append(self)
 
-        def batches(self, epoch: int) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+        def batches(self, epoch: int) -> Iterator[tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
             for step, batch in enumerate(super().batches(epoch)):
                 if dies == "1" and (epoch, step) == (1, 3):
                     os.kill(os.getpid(), signal.SIGKILL)
