@@ -219,7 +219,8 @@ def _jpeg_2000(dataset: pydicom.Dataset, colours: str) -> Image.Image:
 def _looks(pixels: np.ndarray) -> str:
     """Whether three channels are "RGB" or "YBR", by how much the last two vary beside the first; "" where that does not tell.
 
-    Of 600 photos of HAM10000, 97 % of them or more are told right either way, and none in 200 wrong. pixels: uint8 or uint16 (h, w, 3).
+    The limits were set on 600 photos drawn at random from four data sets: the smallest ratio of an RGB photo was .51, and 99.5 % of
+    the same photos as YCbCr lay below .56; the largest was .86, so a few are told wrong. pixels: uint8 or uint16 (h, w, 3).
     """
     spread = pixels[::4, ::4].reshape(-1, 3).std(axis=0) + 0.5
     ratio = float(spread[1:].min() / spread[0])
