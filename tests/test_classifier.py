@@ -170,7 +170,7 @@ def test_a_reading_is_the_api_s_answer(model_folder: Path, tmp_path: Path) -> No
     reading = read(path, load(model_folder))
     answer = reading.as_json()
     assert set(answer) == {
-        "label", "name", "probabilities", "set", "targets", "dermatoscopic", "checks", "model", "notice"
+        "headline", "label", "name", "probabilities", "set", "targets", "dermatoscopic", "checks", "model", "notice"
     }  # fmt: skip
     assert answer["dermatoscopic"] is None, "the tiny model has no score"
     assert answer["label"] == max(answer["probabilities"], key=answer["probabilities"].get)

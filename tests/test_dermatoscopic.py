@@ -328,15 +328,13 @@ def test_the_layer_is_the_middle_one(shipped: Classifier) -> None:
 def test_the_shipped_model_refuses_what_is_drawn(
     score: Callable[[list[Image.Image]], np.ndarray], kind: str
 ) -> None:
-    # What looks most like a lesion passes more often; how often stands in dermatoscopic.csv, and is to become less.
-    least = 0.6 if kind in ("round brown things, drawn", "clinical close-ups, drawn") else 0.99
-    assert np.mean(score([draw_decoy(kind, seed) for seed in range(6)]) > 1) > least
+    assert np.mean(score([draw_decoy(kind, seed) for seed in range(6)]) > 1) > 0.99
 
 
 def test_the_shipped_model_refuses_photographs(score: Callable[[list[Image.Image]], np.ndarray]) -> None:
     scores = score(list(photographs(np.random.default_rng(9))))
-    assert np.mean(scores > 1) > 0.9
-    assert np.median(scores) > 1.1
+    assert np.mean(scores > 1) > 0.99
+    assert np.median(scores) > 1.2
 
 
 @pytest.mark.skipif(not IMAGES.is_dir(), reason="needs HAM10000 in ../shared/data/ham10000")
