@@ -155,8 +155,9 @@ figure.saliency .stack { position: relative; flex: 1 1 0; min-width: 0; max-widt
 figure.zoomed .stack { touch-action: none; cursor: grab; }
 figure.saliency .layer { position: absolute; inset: 0; transform-origin: 0 0; }
 figure.saliency .stack.bare { display: none; }
-[data-view="side"] figure.saliency .stack.bare { display: block; }
-[data-view="side"] figure.saliency .three .stack.bare { display: none; }
+/* Important, because Gradio adds a copy of each rule under its container, where it outweighs a rule that begins at the root. */
+[data-view="side"] figure.saliency .stack.bare { display: block !important; }
+[data-view="side"] figure.saliency .three .stack.bare { display: none !important; }
 [data-view="photo"] figure.saliency img.heat, [data-hidden] figure.saliency img.heat { visibility: hidden; }
 figure.saliency img { position: absolute; inset: 0; width: 100%; height: 100%; object-fit: cover; margin: 0; user-select: none; }
 figure.saliency img.heat { opacity: var(--heat-opacity, .5); pointer-events: none; }
