@@ -14,17 +14,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from scipy.optimize import minimize_scalar
-from sklearn.metrics import log_loss
 
-from skinapp.figures.evaluation import class_auc, macro_auc
 from skinapp.lesions import CODES
 from skinapp.network.classifier import Classifier
-from skinapp.network.configuration import ModelError, probabilities
+from skinapp.network.configuration import ModelError
 from skinapp.photo.preprocess import to_pixels
 from train.commands import in_one_sentence
-from train.dataset import Dataset, DatasetError, add_sources, load_photos, read_sources, split_lesions
+from train.dataset import DatasetError, add_sources, load_photos, read_sources, split_lesions
 from train.network.export import write_model
+from train.probabilities.by_source import figures_by_source
 
 SHARES = (0.0, 0.25, 0.4, 0.5, 0.6, 0.75, 1.0)  # of the second model
 
@@ -42,53 +40,6 @@ def averaged(models: Sequence[Classifier], share: float) -> list[np.ndarray]:
     ]
 
 
-def by_source(dataset: Dataset, logits: np.ndarray, prior: np.ndarray) -> dict[str, dict[str, float]]:
-    """Log loss at the source's own class mix, one temperature fitted for all sources, and areas, by source.
-
-    logits: float (N, 7), which presume `prior`, float (7,).
-    """
-    names = np.array([record.source for record in dataset.records])
-    labels, equal = dataset.labels, np.ones(len(CODES)) / len(CODES)
-    mixes = {
-        n: np.maximum(np.bincount(labels[names == n], minlength=len(CODES)), 0.5) for n in np.unique(names)
-    }
-
-    def losses(temperature: float) -> dict[str, float]:
-        return {
-            name: float(
-                log_loss(
-                    labels[names == name],
-                    probabilities(
-                        logits[names == name] - np.log(prior) + np.log(mix / mix.sum()),
-                        temperature,
-                        0.0,
-                        equal,
-                    ),
-                    labels=range(len(CODES)),
-                )
-            )
-            for name, mix in mixes.items()
-        }
-
-    fitted = minimize_scalar(
-        lambda log_t: float(np.mean(list(losses(float(np.exp(log_t))).values()))),
-        bounds=(-2, 2),
-        method="bounded",
-    )
-    figures = {}
-    for name, loss in losses(float(np.exp(fitted.x))).items():
-        own, shown = labels[names == name], probabilities(logits[names == name], 1.0, 0.7, prior)
-        figures[str(name)] = {
-            "log loss": loss,
-            "balanced accuracy": float(
-                np.mean([(shown.argmax(1)[own == c] == c).mean() for c in np.unique(own)])
-            ),
-            "macro AUC": macro_auc(own, shown) or 0.0,
-            "melanoma AUC": class_auc(own, shown, CODES.index("mel")) or 0.0,
-        }
-    return figures
-
-
 @in_one_sentence
 def main(arguments: Sequence[str] | None) -> None:
     parser = argparse.ArgumentParser(description="Average the weights of two models.")
@@ -104,6 +55,10 @@ def main(arguments: Sequence[str] | None) -> None:
     records = read_sources(options.data, options.scc, options.smallest)
     split = split_lesions(records)
     held = [record for record in records if split[record.lesion_id] == "tune"]
+    mixes = {record.source: np.zeros(len(CODES)) for record in records}
+    for record in records:
+        if split[record.lesion_id] == "train":
+            mixes[record.source][CODES.index(record.dx)] += 1
     if not held:
         raise DatasetError("There are too few lesions: none of them is left for validation.")
     tune = load_photos(
@@ -124,9 +79,8 @@ def main(arguments: Sequence[str] | None) -> None:
         network = models[1].network.__class__.from_config(models[1].network.get_config())
         network.set_weights(averaged(models, share))
         write_model(options.out, network, bare)
-        figures = by_source(
-            tune, Classifier(options.out).logits(tune.pictures), np.array(configuration.prior)
-        )
+        logits = Classifier(options.out).logits(tune.pictures) - np.log(configuration.prior)
+        figures = figures_by_source(tune, logits, mixes)
         losses[share] = float(np.mean([own["log loss"] for own in figures.values()]))
         print(f"share {share:.2f}: mean log loss {losses[share]:.4f}")
         for name, own in figures.items():

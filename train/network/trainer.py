@@ -18,19 +18,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 from PIL import Image
-from scipy.optimize import minimize_scalar
-from sklearn.metrics import accuracy_score, log_loss
 from tqdm import tqdm
 
-from skinapp.figures.evaluation import class_auc, macro_auc
 from skinapp.lesions import CODES
 from skinapp.network.classifier import Classifier, load
-from skinapp.network.configuration import probabilities
 from skinapp.photo.preprocess import to_pixels
 from train.dataset import Dataset, DatasetError, Record
 from train.network.architectures import CnnSettings, EfficientNetLiteSettings, build
 from train.network.augment import Augmentation, augment, degraded
 from train.network.workers import Workers
+from train.probabilities.by_source import figures_by_source
 
 MOST_OF_A_LESION = 2  # photos in one turn: a lesion with thirty photos weighs like one with two
 SMALL = (
@@ -228,47 +225,9 @@ class Trainer:
         """The figures of the averaged weights on tune lesions, by source: accuracy, balanced accuracy and macro AUC with all classes
         equally frequent, and the log loss at the class mix of the source's training photos, where one temperature, the same
         for all sources, makes the mean of their log losses least."""
-        scores, labels = self.logits(self.tune), self.tune.labels
-        names = np.array([record.source for record in self.tune.records], object)
-        equal = np.ones(len(CODES)) / len(CODES)
-        mixes = {
-            name: np.maximum(self.mixes[self.sources.index(name)], 0.5) if name in self.sources else equal
-            for name in dict.fromkeys(names)
-        }
-
-        def losses(temperature: float) -> dict[str, float]:
-            return {
-                name: float(
-                    log_loss(
-                        labels[names == name],
-                        probabilities(
-                            scores[names == name] + np.log(mix / mix.sum()), temperature, 0.0, equal
-                        ),
-                        labels=range(len(CODES)),
-                    )
-                )
-                for name, mix in mixes.items()
-            }
-
-        fitted = minimize_scalar(
-            lambda log_t: float(np.mean(list(losses(float(np.exp(log_t))).values()))),
-            bounds=(-2, 2),
-            method="bounded",
+        return figures_by_source(
+            self.tune, self.logits(self.tune), dict(zip(self.sources, self.mixes, strict=True))
         )
-        by_source = losses(float(np.exp(fitted.x)))
-        figures = {}
-        for name, loss in by_source.items():
-            own, shown = labels[names == name], probabilities(scores[names == name], 1.0, 0.0, equal)
-            recalls = [float((shown.argmax(1)[own == c] == c).mean()) for c in np.unique(own)]
-            melanoma = class_auc(own, shown, CODES.index("mel"))
-            figures[name] = {
-                "accuracy": float(accuracy_score(own, shown.argmax(1))),
-                "balanced accuracy": float(np.mean(recalls)),
-                "macro AUC": macro_auc(own, shown) or 0.0,
-                "melanoma AUC": 0.0 if melanoma is None else melanoma,
-                "log loss": loss,
-            }
-        return figures
 
     def batches(self, epoch: int) -> tf.data.Dataset:
         """This worker's share of the epoch's augmented batches: float32 (share, size, size, 3), as large as anyone sees
